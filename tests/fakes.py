@@ -13,6 +13,7 @@ from caravan.engine.params import AdapterSet
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus, State
 from caravan.llama.embedding_context import EmbeddingContext
+from caravan.llama.media_batch import MediaBatch
 from numpy.typing import NDArray
 
 END_OF_GENERATION = 256
@@ -42,6 +43,10 @@ class FakeContext:
     num_rows: int = 0
     most_rows: int = 0
     num_stopped: int = 0
+    # what it takes in the place of tokens, and how many cells at once
+    media_width: int = 4
+    num_position_parts: int = 1
+    media_sizes: list[int] = field(default_factory=list)
     # sequence id -> the cells it holds, in order; a cell is its token and its number
     cells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     # sequence id -> the tokens that have made its state
@@ -119,6 +124,32 @@ class FakeContext:
         self.num_rows += len(self._rows)
         self.most_rows = max(self.most_rows, len(self._rows))
         return DecodeStatus.OK
+
+    def decode_media(self, batch: MediaBatch) -> DecodeStatus:
+        batch.check(10**6, self.media_width, self.num_position_parts, self.max_sequences)
+        if self.num_cells_used + batch.num_cells > self.num_cells:
+            return DecodeStatus.NO_ROOM
+        run = self.cells.setdefault(batch.seq_id, [])
+        self._check_positions(batch, len(run))
+        whole = b"" if batch.is_causal else batch.embeddings.tobytes()
+        self._rows = []
+        for row in batch.embeddings:
+            # Bits of no token, and of no adapter.
+            token = 1 << 30 | zlib.crc32(row.tobytes() + whole) & 0xFFFF | self._mark()
+            self._advance(batch.seq_id, run, token)
+            run.append((token, self._next_cell))
+            self._next_cell += 1
+        if batch.num_outputs:
+            self._rows.append(self._row([token for token, _ in run]))
+        self.num_decoded += batch.num_cells
+        self.media_sizes.append(batch.num_cells)
+        return DecodeStatus.OK
+
+    def _check_positions(self, batch: MediaBatch, length: int) -> None:
+        assert batch.positions[0].tolist() == list(range(length, length + batch.num_cells))
+        start, count = batch.place.start, batch.place.num_cells
+        assert start <= length < length + batch.num_cells <= start + count
+        assert batch.is_causal or batch.num_cells == count, "half of an image"
 
     def logits(self) -> NDArray[np.float32]:
         return np.stack(self._rows) if self._rows else np.empty((0, self.vocab_size), np.float32)

@@ -10,6 +10,7 @@ from caravan.engine.drafts.chain import ProposerChain
 from caravan.engine.drafts.drafter import MakeChain
 from caravan.engine.engine import Engine
 from caravan.engine.kv.disk.disk_cache import DiskCache
+from caravan.engine.media.mrope import PositionedContext
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.grammars.token_table import TokenTable
@@ -100,6 +101,7 @@ class Harness(Driver):
         make_chain: MakeChain | None = None,
         disk: DiskCache | None = None,
         checkpoint_bytes: int | None = None,
+        positioned: bool = False,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -115,9 +117,10 @@ class Harness(Driver):
             num_sampling_threads=num_sampling_threads,
             max_drafted=self.usual_max_drafted if max_drafted is None else max_drafted,
             checkpoint_bytes=checkpoint_bytes,
+            has_projector=True,
         )
         self.engine = Engine(
-            self.context,
+            PositionedContext(self.context) if positioned else self.context,
             self.vocab,
             config,
             self.publish,

@@ -5,7 +5,7 @@ import threading
 import pytest
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.outputs import FinishReason
-from caravan.engine.sequence import SequenceStatus
+from caravan.engine.sequence_status import SequenceStatus
 from caravan.grammars.compiler import GrammarCompiler
 from caravan.grammars.constraint import Constraint
 from msgspec.structs import replace

@@ -7,6 +7,7 @@ from dataclasses import replace
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
+from caravan.engine.media.batches import media_batch
 from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Sequence
 from caravan.engine.thread_tuner import StepThreads
@@ -75,6 +76,19 @@ class BatchRunner:
         return []
 
     def _run(self, work: list[Work]) -> DecodeStatus:
+        self._context.use_adapters(work[0].sequence.lora)
+        is_usual = self._threads.begin(has_prompts=any(item.num_tokens > 1 for item in work))
+        num_cells = sum(item.num_cells for item in work)
+        started = time.perf_counter()
+        run = work[0].run
+        status = self._decode(work) if run is None else self._context.decode_media(media_batch(work[0], run))
+        ended = time.perf_counter()
+        self._threads.end(num_cells, started, ended, is_done=status is DecodeStatus.OK)
+        if status is DecodeStatus.OK and is_usual:
+            self._scheduler.observe(work, num_cells, ended - started)
+        return status
+
+    def _decode(self, work: list[Work]) -> DecodeStatus:
         self._batch.clear()
         for item in work:
             sequence = item.sequence
@@ -84,16 +98,8 @@ class BatchRunner:
             self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
             if item.num_scored or item.draft:
                 self._batch.mark(item.num_logits)
-        self._context.use_adapters(work[0].sequence.lora)
-        is_usual = self._threads.begin(has_prompts=any(item.num_tokens > 1 for item in work))
-        started = time.perf_counter()
         gives_way = work[0].sequence.is_background and self._can_undo
-        status = self._context.decode(self._batch, self._has_newcomer if gives_way else None)
-        ended = time.perf_counter()
-        self._threads.end(self._batch.num_tokens, started, ended, is_done=status is DecodeStatus.OK)
-        if status is DecodeStatus.OK and is_usual:
-            self._scheduler.observe(work, self._batch.num_tokens, ended - started)
-        return status
+        return self._context.decode(self._batch, self._has_newcomer if gives_way else None)
 
     @property
     def _can_undo(self) -> bool:
@@ -102,7 +108,7 @@ class BatchRunner:
 
     def _undo(self, work: list[Work]) -> None:
         """Forget what a decode has left of work that is to be done again."""
-        if self._can_undo:
+        if self._can_undo and work[0].run is None:
             for item in work:
                 assert item.sequence.seq_id is not None
                 self._context.truncate_sequence(item.sequence.seq_id, item.sequence.num_computed_tokens)

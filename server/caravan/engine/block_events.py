@@ -13,12 +13,13 @@ import msgspec
 
 from caravan.engine.kv.radix_tree import mark_of, scope_mark, token_of
 from caravan.engine.kv.scopes import name_of_set, scope_of
+from caravan.engine.media.keys import CELL_BYTES, cells_of, is_media
 from caravan.engine.params import GenerationRequest
 
 BLOCK_SIZE = 64
 
 _HASH_BYTES = 8
-# Keys of tokens that are not public have more than the 32 bits of a token.
+# Keys of tokens that are not public have more than the 32 bits of a token, and those of images more again.
 _KEY_BYTES = 20
 
 
@@ -28,7 +29,7 @@ class BlocksStored(msgspec.Struct, frozen=True, tag=True):
     `parent_hash` is that of the block before the first, None at the beginning of a text. `scopes` tells for
     each block whose text begins to be private in it, as `scope_mark` has it, and "" where none does; there
     are none where that is so of all. `lora_name` is the adapter that all of it was computed with, where
-    others may know that.
+    others may know that. A cell of an image has 2^32 - 1 for a token, and its hash tells which.
     """
 
     block_hashes: tuple[int, ...]
@@ -85,7 +86,8 @@ def block_hashes(keys: Sequence[int], root: bytes, block_size: int = BLOCK_SIZE)
 
 def hashes_of_request(request: GenerationRequest, root: bytes, block_size: int = BLOCK_SIZE) -> list[int]:
     """Hash the blocks of a prompt that an engine may have: its last token is computed in any case."""
-    return block_hashes(scope_of(request).keys(list(request.token_ids[:-1])), root, block_size)
+    cells = cells_of(request.token_ids, request.media)
+    return block_hashes(scope_of(request).keys(cells[:-1]), root, block_size)
 
 
 def block_hash(keys: Sequence[int], parent_hash: int | None, root: bytes) -> int:
@@ -122,5 +124,6 @@ def _packed(keys: Sequence[int]) -> bytes:
     try:
         return struct.pack(f"<{len(keys)}I", *keys)
     except struct.error:
-        # No block of public tokens is as long as this one.
-        return b"".join(key.to_bytes(_KEY_BYTES, "little") for key in keys)
+        # No block of public tokens is as long as this one, and none without an image as long as one with it.
+        size = CELL_BYTES if any(map(is_media, keys)) else _KEY_BYTES
+        return b"".join(key.to_bytes(size, "little") for key in keys)

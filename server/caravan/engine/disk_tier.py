@@ -68,6 +68,8 @@ class DiskTier:
         if self._disk is None:
             return
         keys = sequence.scope.keys(sequence.matchable_tokens[:-1])
+        if sequence.media:
+            keys = keys[: sequence.media[0].start]
         start, known = sequence.num_computed_tokens, self._disk.num_known(keys)
         if known - start >= max(_MIN_FETCHED, _FETCHED_SHARE * known):
             sequence.filling = self._disk.fetch(keys, start)

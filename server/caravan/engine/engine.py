@@ -72,8 +72,8 @@ class Engine:
         self._sequence_factory = SequenceFactory(
             tokens,
             self._token_space,
-            config.context_size,
-            context.adapters,
+            context,
+            config,
             self._drafter.begin,
             lambda sequences, guides: self._inbox.put(self._constrain, sequences, guides),
             masks,

@@ -4,12 +4,16 @@ from collections.abc import Callable
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.adapter_turns import AdapterTurns
+from caravan.engine.forced_runs import forced_runs
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_node import common_prefix
+from caravan.engine.media.keys import num_whole
+from caravan.engine.media.turns import MediaTurns, piece_of
 from caravan.engine.prefill_budget import BACKGROUND_SECONDS, PrefillBudget
 from caravan.engine.prompt_chunks import PromptChunks
 from caravan.engine.running_shares import RunningShares
-from caravan.engine.sequence import Sequence, SequenceStatus
+from caravan.engine.sequence import Sequence
+from caravan.engine.sequence_status import SequenceStatus
 from caravan.engine.waiting_queue import WaitingQueue
 from caravan.engine.work import Work
 from caravan.runtime.fair_queue import FairOrder
@@ -18,9 +22,6 @@ from caravan.runtime.fair_queue import FairOrder
 _MIN_AWAITED_PREFIX = 16
 # Cells kept free per running sequence at admission, so that the next steps need no preemption.
 _GROWTH_RESERVE = 8
-# Tokens of a stream that are computed at once: the longest run that a constraint or a budget forces, and the
-# draw before it.
-_MAX_RUN = 17
 # So many sequences of other owners may come before one for which there is no room yet.
 _MAX_OVERTAKING = 16
 
@@ -57,6 +58,7 @@ class Scheduler:
         self.num_preemptions = 0
         self._num_overtaking = 0
         self._adapter_turns = AdapterTurns()
+        self._media_turns = MediaTurns()
         self._prompt_order = FairOrder()
         self._background_order = FairOrder()
 
@@ -98,6 +100,9 @@ class Scheduler:
         self._admit(has_live_beside=has_live_beside)
         computing = self._computing(has_live_beside=has_live_beside)
         ready = self._adapter_turns.choose(computing)
+        ready, looking = self._media_turns.choose(ready, lambda s: self._order_of(s).start(s.owner))
+        if looking is not None:
+            return self._image(looking, computing)
         ready = sorted(ready, key=lambda s: (s.num_missing_tokens, s.arrival))
         decodes = [s for s in ready if s.num_missing_tokens == 1 and not s.has_many_untold_scores]
         prompts = [s for s in ready if s.num_missing_tokens > 1]
@@ -108,7 +113,7 @@ class Scheduler:
             # The oldest come to their end, and prompts go on.
             decodes = decodes[: num_rows // 2 if prompts else num_rows]
         budget = num_rows - len(decodes)
-        runs, prompts, budget = _forced_runs(prompts, budget)
+        runs, prompts, budget = forced_runs(prompts, budget)
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
         if prompts and any(s.is_streaming and not s.is_background for s in computing):
             budget = min(budget, self._prefill_budget.prompt_budget(0 if self._has_tiles else len(decodes)))
@@ -116,6 +121,17 @@ class Scheduler:
         self._charge(chunks)
         self._adapter_turns.note(ready, computing)
         return streams + chunks
+
+    def _image(self, sequence: Sequence, computing: list[Sequence]) -> list[Work]:
+        """A step of an image, as long as one of prompts would be."""
+        budget, is_background = self._config.batch_size, sequence.is_background
+        if is_background or any(s.is_streaming and not s.is_background for s in computing):
+            clock = self._background_budget if is_background else self._prefill_budget
+            budget = min(budget, clock.prompt_budget())
+        work = [piece_of(sequence, budget)]
+        self._charge(work)
+        self._adapter_turns.note([sequence], computing)
+        return work
 
     def observe(self, work: list[Work], num_rows: int, seconds: float) -> None:
         """Learn from a step how long so many rows take: of background work from each, else from prompts."""
@@ -251,6 +267,7 @@ class Scheduler:
                 continue
             shared = common_prefix(other.token_ids, sequence.token_ids)
             shared = min(shared, sequence.num_sparable_tokens, shareable)
+            shared = num_whole(sequence.token_ids, shared)
             if shared <= other.num_computed_tokens:
                 continue
             if have is None:
@@ -281,19 +298,3 @@ def _release(sequence: Sequence) -> None:
 def _is_served(sequence: Sequence, other: Sequence) -> bool:
     """Tell whether another may spare a sequence work, and does not stand still as long as that one waits."""
     return sequence.can_use(other) and (sequence.is_background or not other.is_background)
-
-
-def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:
-    """Work for streams that go on by several tokens at once, as far as all of them fit; who and what is left.
-
-    Prompts are sorted by what they miss. Those of a few tokens, too, are not worth a step of their own.
-    """
-    runs: list[Work] = []
-    for sequence in prompts:
-        count = sequence.num_missing_tokens
-        if count > _MAX_RUN or count > budget or not sequence.is_streaming or sequence.wants_scores:
-            continue
-        runs.append(Work(sequence, count, completes=True))
-        budget -= count
-    taken = {id(work.sequence) for work in runs}
-    return runs, [sequence for sequence in prompts if id(sequence) not in taken], budget

@@ -3,11 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Iterable
-from enum import Enum
 
 from caravan.engine.drafts.drafting import Drafting
 from caravan.engine.kv.disk.disk_cache import Reading
 from caravan.engine.kv.scopes import scope_of
+from caravan.engine.media.keys import cells_of
+from caravan.engine.media.mapped import MappedRun
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
 from caravan.engine.output.progress import ProgressTeller
@@ -17,6 +18,7 @@ from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.engine.sampling.sampler import Sampler
 from caravan.engine.sampling.trace import TracedSampler
+from caravan.engine.sequence_status import SequenceStatus
 
 _USUAL_ANSWER = 256
 # Log probabilities of its prompt that may come with a sequence's first output: a step finds as many anew.
@@ -25,17 +27,6 @@ FEW_SCORES = 64
 Scores = PromptScores | TokenProbes | Replay | None
 # Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
 Turn = tuple[int, float, int]
-
-
-class SequenceStatus(Enum):
-    """WAITING has no memory, and WAITING_FOR_GRAMMAR could not use any yet; RUNNING has a sequence id;
-    FINISHED has told its client so.
-    """
-
-    WAITING_FOR_GRAMMAR = "waiting for grammar"
-    WAITING = "waiting"
-    RUNNING = "running"
-    FINISHED = "finished"
 
 
 class Sequence:
@@ -54,13 +45,16 @@ class Sequence:
         detokenizer: Detokenizer,
         scores: Scores = None,
         drafting: Drafting | None = None,
+        media: tuple[MappedRun, ...] = (),
     ) -> None:
         self.request = request
         self.index = index
         self.arrival = arrival
         self.params: SamplingParams = request.params
         self.scope, self.lora = scope_of(request), request.lora
-        self.token_ids = list(request.token_ids)
+        # Cells of an image are among them, as numbers that no token has.
+        self.token_ids = cells_of(request.token_ids, request.media)
+        self.media = media
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0
         self.num_cached_tokens: int | None = None

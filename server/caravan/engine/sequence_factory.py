@@ -2,11 +2,12 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import numpy as np
 
+from caravan.config.engine_config import EngineConfig
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.continuation import (
@@ -20,7 +21,10 @@ from caravan.engine.continuation import (
     standing,
 )
 from caravan.engine.drafts.drafting import Drafting
+from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.scopes import scope_of
+from caravan.engine.media.keys import cells_of
+from caravan.engine.media.mapped import MappedRun, MediaError, MediaLimits, mapped
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.output.replay import Replay
@@ -60,8 +64,8 @@ class SequenceFactory:
         self,
         tokens: TokenTable,
         token_space: TokenSpace,
-        context_size: int,
-        adapters: Collection[str],
+        context: DecodingContext,
+        config: EngineConfig,
         draft: Callable[[GenerationRequest], Drafting | None],
         deliver: Callable[[list[Sequence], Guides], None],
         masks: MaskFactory | None = None,
@@ -69,8 +73,10 @@ class SequenceFactory:
         self._tokens = tokens
         self._token_space = token_space
         self._factory = masks or MaskFactory(len(token_space.ids), tokens)
-        self._context_size = context_size
-        self._adapters = adapters
+        self._context_size = config.context_size
+        self._adapters = context.adapters
+        width = context.media_width if config.has_projector else 0
+        self._media_limits = MediaLimits(width, context.num_position_parts, config.batch_size)
         self._draft = draft
         self._deliver = deliver
         self._num_arrivals = 0
@@ -81,7 +87,8 @@ class SequenceFactory:
         """Tell why the engine cannot take a request. Callers check before; this guards the process."""
         if not 0 < len(request.token_ids) < self._context_size:
             return f"{len(request.token_ids)} prompt tokens do not fit {self._context_size}"
-        if min(request.token_ids) < 0 or max(request.token_ids) >= len(self._token_space.ids):
+        is_text = not request.media
+        if (is_text and min(request.token_ids) < 0) or max(request.token_ids) >= len(self._token_space.ids):
             return "a prompt token is outside the vocabulary"
         if unknown := [name for name, _ in request.lora if name not in self._adapters]:
             return f"there is no adapter '{unknown[0]}'"
@@ -112,7 +119,10 @@ class SequenceFactory:
         if fault is not None:
             raise RefusedError(fault, FinishReason.ERROR)
         try:
-            return [self._sequence(request, index) for index in request.indexes]
+            media = mapped(request, self._media_limits) if request.media else ()
+            return [self._sequence(request, index, media) for index in request.indexes]
+        except MediaError as error:
+            raise RefusedError(str(error), FinishReason.ERROR) from error
         except ContinuationError as error:
             raise RefusedError(str(error), FinishReason.CONTRADICTED) from error
         except Exception as error:
@@ -146,7 +156,7 @@ class SequenceFactory:
         """Make no more masks."""
         self._thread.close(wait=False)
 
-    def _sequence(self, request: GenerationRequest, index: int) -> Sequence:
+    def _sequence(self, request: GenerationRequest, index: int, media: tuple[MappedRun, ...]) -> Sequence:
         self._num_arrivals += 1
         is_led = request.constraint is None and request.reasoning is not None
         guide = self._guide(request, index, None) if is_led else None
@@ -154,7 +164,7 @@ class SequenceFactory:
         sampler, scores = self._sampler(request, index, guide)
         drafting = self._draft(request)
         sequence = Sequence(
-            remaining(request), index, self._num_arrivals, sampler, detokenizer, scores, drafting
+            remaining(request), index, self._num_arrivals, sampler, detokenizer, scores, drafting, media
         )
         if request.drawn:
             sequence.take_over(standing(request, index))
@@ -163,7 +173,9 @@ class SequenceFactory:
     def _sampler(self, request: GenerationRequest, index: int, guide: Guide | None) -> tuple[Sampler, Scores]:
         """Make a sampler; one that has to see the rows of what stands already gets them."""
         prompt, token_ids = split_prompt(request)[0], standing(request, index)
-        known = request.params, prompt, index, self._token_space, guide
+        # An image is no token that could be repeated.
+        text = tuple(token_id for token_id in prompt if token_id >= 0) if request.media else prompt
+        known = request.params, text, index, self._token_space, guide
         if request.num_traced is None:
             sampler = Sampler(*known)
         else:
@@ -188,9 +200,8 @@ class SequenceFactory:
             return TokenProbes(request.token_ids, request.probes)
         if request.num_prompt_logprobs is None:
             return None
-        return PromptScores(
-            self._scores, request.token_ids, scope_of(request).name, request.num_prompt_logprobs
-        )
+        cells = cells_of(request.token_ids, request.media) if request.media else request.token_ids
+        return PromptScores(self._scores, cells, scope_of(request).name, request.num_prompt_logprobs)
 
     def _guide(self, request: GenerationRequest, index: int, mask: TokenMask | None) -> Guide:
         space_ids = _NONE if mask is None else self._factory.space_ids

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from caravan.engine.sequence import Sequence, SequenceStatus, Turn
+from caravan.engine.sequence import Sequence, Turn
+from caravan.engine.sequence_status import SequenceStatus
 from caravan.runtime.fair_queue import FairOrder
 
 # So many turns of a higher priority pass by those of lower ones before one of these has its turn, so that

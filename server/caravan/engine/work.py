@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from caravan.engine.media.mapped import MappedRun
 from caravan.engine.outputs import TokenOutput
 from caravan.engine.sequence import FEW_SCORES, Sequence
 
@@ -17,7 +18,8 @@ class Work:
 
     With `completes` nothing is missing afterwards, so that the next token can be drawn; and one after each
     token of the `draft`, as long as those before it are what was drawn. `num_scored` rows of logits are
-    wanted besides, for the log probabilities of the prompt.
+    wanted besides, for the log probabilities of the prompt. Where they are cells of a `run`, a step has
+    nothing else.
     """
 
     sequence: Sequence
@@ -25,6 +27,7 @@ class Work:
     completes: bool
     num_scored: int = 0
     draft: tuple[int, ...] = ()
+    run: MappedRun | None = None
 
     @property
     def num_cells(self) -> int:

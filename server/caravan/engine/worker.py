@@ -30,6 +30,7 @@ from caravan.engine.ipc import messages
 from caravan.engine.kv.block_tracker import Watch
 from caravan.engine.kv.disk.opening import open_disk_cache
 from caravan.engine.kv.reuse import prefix_reuse
+from caravan.engine.media.mrope import PositionedContext
 from caravan.engine.opening import add_those_there, change_adapters, opened_context, opened_model
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
@@ -237,8 +238,9 @@ def _proven_engine(
     run_first_prompt(context, config.batch_size)
     masks.wait()
     server.heart.beat()
-    known = context, model.vocab, config, server.tell_step, embedder, server.heart, weights.look
-    disk = open_disk_cache(config, context.ranges)
+    cells = PositionedContext(context) if config.has_projector and model.num_position_parts > 1 else context
+    known = cells, model.vocab, config, server.tell_step, embedder, server.heart, weights.look
+    disk = open_disk_cache(config, cells.ranges)
     return Engine(*known, draft_model, masks, disk)
 
 

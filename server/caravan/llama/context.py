@@ -16,6 +16,7 @@ from caravan.llama.batch import Batch
 from caravan.llama.checkpoints import PartialStates, State
 from caravan.llama.context_params import has_tiles, set_cells, set_computing
 from caravan.llama.control_vector import steer
+from caravan.llama.media_batch import MediaBatch
 from caravan.llama.model import MemoryKind, Model
 from caravan.llama.native_context import ContextError, check, made, params_of, rows
 from caravan.llama.sequence_states import RangeStates, WholeStates
@@ -95,6 +96,7 @@ class Context:
         self.batch_size = int(llama_cpp.llama_n_batch(self._pointer))
         self.vocab_size = model.vocab.size
         self.sliding_window = model.sliding_window
+        self.media_width, self.num_position_parts = model.input_size, model.num_position_parts
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self.has_tiles = self.can_cut and has_tiles(model, options)
         # ggml's own attention splits a row's cells among threads, and adds up in another order then.
@@ -169,6 +171,19 @@ class Context:
             code = llama_cpp.llama_decode(self._pointer, batch.native())
         else:
             code = self._decoded_unless(unless, batch)
+        if code == 0:
+            self._num_outputs = batch.num_outputs
+        return _STATUS.get(code, DecodeStatus.FAILED)
+
+    def decode_media(self, batch: MediaBatch) -> DecodeStatus:
+        """Run a batch of embeddings, as `decode` does one of tokens."""
+        batch.check(self.batch_size, self.media_width, self.num_position_parts, self.max_sequences)
+        self._num_outputs = 0
+        llama_cpp.llama_set_causal_attn(self._pointer, batch.is_causal)
+        try:
+            code = llama_cpp.llama_decode(self._pointer, batch.native())
+        finally:
+            llama_cpp.llama_set_causal_attn(self._pointer, True)
         if code == 0:
             self._num_outputs = batch.num_outputs
         return _STATUS.get(code, DecodeStatus.FAILED)

@@ -125,6 +125,19 @@ class Model:
         return int(llama_cpp.llama_model_n_embd(self._pointer))
 
     @property
+    def input_size(self) -> int:
+        """Length of the vectors that may stand for tokens, which some models want longer than
+        `hidden_size` (`llama_model_n_embd_inp`).
+        """
+        return int(llama_cpp.llama_model_n_embd_inp(self._pointer))
+
+    @property
+    def num_position_parts(self) -> int:
+        """How many numbers the position of an image's cell has: four with M-RoPE, else one."""
+        kind = llama_cpp.llama_model_rope_type(self._pointer)
+        return 4 if kind in (llama_cpp.LLAMA_ROPE_TYPE_MROPE, llama_cpp.LLAMA_ROPE_TYPE_IMROPE) else 1
+
+    @property
     def has_rotary_positions(self) -> bool:
         """Whether positions are told to attention by rotating (`llama_model_rope_type`)."""
         return bool(llama_cpp.llama_model_rope_type(self._pointer) != llama_cpp.LLAMA_ROPE_TYPE_NONE)

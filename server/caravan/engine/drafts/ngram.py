@@ -6,6 +6,7 @@ import numpy as np
 
 from caravan.engine.drafts.gram_index import GramIndex, Ids
 from caravan.engine.drafts.proposer import DraftSource
+from caravan.engine.media.keys import is_media
 
 # The fewest tokens that say where a text may be, and as many as tell apart the places of a usual run.
 _SHORT, _LONG = 3, 8
@@ -57,7 +58,7 @@ class NgramProposer:
             room = np.full(_MAX_COMPARED + 2 * count, _NOTHING, np.int32)
             room[: known + _MAX_COMPARED] = self._text[: known + _MAX_COMPARED]
             self._text = room
-        self._text[known + _MAX_COMPARED : count + _MAX_COMPARED] = token_ids[known:]
+        self._text[known + _MAX_COMPARED : count + _MAX_COMPARED] = _as_tokens(token_ids[known:])
         self._num_known = count
 
     def _latest_longest(self, token_ids: list[int]) -> _Match | None:
@@ -95,3 +96,10 @@ def _going_on(token_ids: list[int], place: int, most: int) -> list[int]:
     while len(found) < most:
         found += found[-period:][: most - len(found)]
     return found
+
+
+def _as_tokens(cells: list[int]) -> list[int]:
+    """The tokens, and something that is none in the place of images."""
+    if not is_media(max(cells, default=0)):
+        return cells
+    return [_NOTHING if is_media(cell) else cell for cell in cells]

@@ -36,18 +36,28 @@ class Proposers:
             len(request.token_ids) - request.num_continued,
             scope_of(request),
             request.predicted_token_ids,
+            has_media=bool(request.media),
         )
 
     def chain(
-        self, num_prompt_tokens: int, scope: CacheScope, predicted_ids: Sequence[int] = ()
+        self,
+        num_prompt_tokens: int,
+        scope: CacheScope,
+        predicted_ids: Sequence[int] = (),
+        *,
+        has_media: bool = False,
     ) -> ProposerChain:
-        """Make what proposes for one sequence, of whose answer a client may have predicted some."""
+        """Make what proposes for one sequence, of whose answer a client may have predicted some. A draft
+        model sees no images.
+        """
         cheap: list[Proposer] = []
         if predicted_ids:
             text = self._predicted_text(predicted_ids)
             cheap.append(PredictionProposer(text, num_prompt_tokens, self._token_bytes))
         cheap += [NgramProposer(), TreeProposer(self._continuations, scope)]
-        model = None if self.draft_model is None else ModelProposer(self.draft_model, scope)
+        model = None
+        if self.draft_model is not None and not has_media:
+            model = ModelProposer(self.draft_model, scope)
         return ProposerChain(cheap, model)
 
     def _predicted_text(self, predicted_ids: Sequence[int]) -> PredictedText:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from caravan.engine.media.keys import is_last, is_media
+
 # Fewer tokens than this are computed again as quickly as a step that stops for them.
 LEAST_TOKENS = 16
 # In a long conversation that is new, turns between the first and the last are passed by for so many tokens:
@@ -16,6 +18,15 @@ def turn_ends(token_ids: Sequence[int], end_ids: Collection[int], start: int) ->
     """
     ends = [place for place, token_id in enumerate(token_ids, 1) if token_id in end_ids and place > start]
     return _thinned([place for place in ends if place < len(token_ids)], start)
+
+
+def media_ends(cells: Sequence[int], start: int) -> list[int]:
+    """List how many cells there are up to the end of each image after `start`: the next who has one may ask
+    something else about it.
+    """
+    if not is_media(max(cells, default=0)):
+        return []
+    return [place for place, cell in enumerate(cells, 1) if place > start and is_last(cell)]
 
 
 def _thinned(places: list[int], start: int) -> list[int]:

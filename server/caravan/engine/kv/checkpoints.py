@@ -10,9 +10,10 @@ import sys
 from collections.abc import Collection
 
 from caravan.engine.interfaces import DecodingContext
-from caravan.engine.kv.checkpoint_places import LEAST_TOKENS, turn_ends
+from caravan.engine.kv.checkpoint_places import LEAST_TOKENS, media_ends, turn_ends
 from caravan.engine.kv.checkpoint_store import CheckpointStore
 from caravan.engine.kv.radix_tree import RadixTree, num_lasting
+from caravan.engine.media.keys import num_whole
 from caravan.llama.context import State
 
 # Where nobody has looked how much memory there is.
@@ -60,8 +61,8 @@ class Checkpoints:
         With more of them it agrees with another that cannot help it: a third will be helped there.
         """
         if self.are_kept:
-            num_agreed = self._tree.match(keys).length
-            stops = set(turn_ends(token_ids, self._end_ids, num_cached))
+            num_agreed = num_whole(keys, self._tree.match(keys).length)
+            stops = {*turn_ends(token_ids, self._end_ids, num_cached), *media_ends(token_ids, num_cached)}
             if num_agreed - num_cached >= LEAST_TOKENS:
                 stops.add(num_agreed)
             self._stops[seq_id] = stops
@@ -85,11 +86,11 @@ class Checkpoints:
             self.take(seq_id)
 
     def take(self, seq_id: int) -> None:
-        """Take a checkpoint of all that a sequence has, unless there is one."""
+        """Take a checkpoint of all that a sequence has, unless there is one, or it ends in an image."""
         if self._partial is None or not self.are_kept:
             return
         keys = self._tree.tokens(seq_id)
-        if self._store.find(keys) is not None:
+        if num_whole(keys, len(keys)) < len(keys) or self._store.find(keys) is not None:
             return
         # Where there is no memory for it, others compute the prompt anew.
         with contextlib.suppress(MemoryError):

@@ -241,7 +241,7 @@ class KVCache:
         if not self._copies.restore(seq_id, len(offloaded.keys), offloaded.copy):
             self._free.append(seq_id)
             return False
-        shared = self._tree.match(offloaded.keys)
+        shared = self._reuse.held(offloaded.keys)
         if shared.length and self._context.can_cut:
             source = min(shared.seq_ids)
             self._context.share_prefix(source, seq_id, shared.length)

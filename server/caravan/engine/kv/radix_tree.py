@@ -21,10 +21,13 @@ from caravan.engine.kv.radix_node import (
     split,
     walk,
 )
+from caravan.engine.media.keys import is_media
 from caravan.engine.params import ONCE
 
-# Above all token ids, which are 32-bit numbers. The lowest bit of a mark tells scopes of one request.
+# Above all token ids, which are 32-bit numbers, and below what tells cells of images from tokens. The lowest
+# bit of a mark tells scopes of one request.
 _MARK_SHIFT = 32
+_MARK_MASK = (1 << 128) - 1
 _ONCE_BIT = 1 << _MARK_SHIFT
 _TOKEN_MASK = (1 << _MARK_SHIFT) - 1
 
@@ -53,7 +56,7 @@ class CacheScope:
 
     def readable(self, keys: list[int], first: int) -> list[int]:
         """Tell the tokens of another sequence's keys from position `first` on, where all before agree: as far
-        as they are for this scope.
+        as they are for this scope, and no image comes.
         """
         token_ids = []
         for position, key in enumerate(keys, first):
@@ -229,7 +232,8 @@ def token_of(key: int) -> int:
 
 def scope_mark(key: int) -> str:
     """Tell who may share what begins with a key, by a number for their name; "" where it says nothing."""
-    return f"{key >> _MARK_SHIFT:032x}" if key > _TOKEN_MASK else ""
+    mark = key >> _MARK_SHIFT & _MARK_MASK
+    return f"{mark:032x}" if mark else ""
 
 
 def mark_of(name: str) -> str:
@@ -238,9 +242,11 @@ def mark_of(name: str) -> str:
 
 
 def num_lasting(keys: list[int], *, with_private: bool) -> int:
-    """Count the keys, from the first, that others may share, or with `with_private` any later request."""
+    """Count the keys, from the first, that others may share, or with `with_private` any later request; none
+    from the first image on, whose cells are not worth more than a run of its encoder.
+    """
     for position, key in enumerate(keys):
-        if key > _TOKEN_MASK and (not with_private or key & _ONCE_BIT):
+        if key > _TOKEN_MASK and (not with_private or key & _ONCE_BIT or is_media(key)):
             return position
     return len(keys)
 

@@ -10,6 +10,7 @@ from caravan.engine.embedding.values import PrefixReuse
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.checkpoints import Checkpoints
 from caravan.engine.kv.radix_tree import Match, RadixTree
+from caravan.engine.media.keys import num_whole
 
 
 def prefix_reuse(context: DecodingContext, checkpoint_bytes: int | None) -> PrefixReuse:
@@ -31,7 +32,7 @@ class Reuse:
     def match(self, keys: list[int]) -> Match:
         """Find the longest prefix of `keys` that can be gone on with, and who holds it."""
         if self._context.can_cut:
-            match = self._tree.match(keys)
+            match = _match(self._tree, keys)
             reachable = frozenset(i for i in match.seq_ids if self._reaches(i, match.length))
             if reachable:
                 return Match(match.length, reachable)
@@ -39,9 +40,13 @@ class Reuse:
                 return Match(0, frozenset())
         return self._whole_or_checkpoint(self._tree, keys)
 
+    def held(self, keys: list[int]) -> Match:
+        """Find the longest prefix of `keys` in cells, whether it can be gone on with or not."""
+        return _match(self._tree, keys)
+
     def match_copies(self, tree: RadixTree, keys: list[int]) -> Match:
         """Find the longest prefix that could be gone on with if what has it in another tree came back."""
-        return tree.match(keys) if self._context.can_cut else self._whole_or_checkpoint(tree, keys)
+        return _match(tree, keys) if self._context.can_cut else self._whole_or_checkpoint(tree, keys)
 
     def source_of(self, match: Match, idle: Collection[int]) -> int | None:
         """Choose whom to go on from: a sequence that is nothing but the prefix and idle, else any."""
@@ -81,7 +86,7 @@ class Reuse:
 
     def _whole_or_checkpoint(self, tree: RadixTree, keys: list[int]) -> Match:
         """Find a sequence that is nothing but a prefix, or a longer one with a checkpoint after it."""
-        whole = tree.match(keys, whole=True)
+        whole = _match(tree, keys, whole=True)
         if not self._checkpoints.are_kept:
             return whole
         needs_cells = self._partial is None or not self._partial.is_all
@@ -104,3 +109,10 @@ class Reuse:
         """
         window = self._context.sliding_window
         return window == 0 or self._context.min_position(seq_id) <= max(0, length - window + 1)
+
+
+def _match(tree: RadixTree, keys: list[int], *, whole: bool = False) -> Match:
+    """`RadixTree.match`, of prefixes that do not end inside of an image: it is computed, and used, whole."""
+    match = tree.match(keys, whole=whole)
+    length = num_whole(keys, match.length)
+    return match if length == match.length else _match(tree, keys[:length], whole=whole)

@@ -11,10 +11,11 @@ _WITH_ADAPTERS = f"{ONCE}\0"
 
 def scope_of(request: GenerationRequest) -> CacheScope:
     """Tell the scope of a request. With adapters all that is computed is another, from the first token on: it
-    is shared within the set alone, whatever is public without.
+    is shared within the set alone, whatever is public without. Nor is an image public.
     """
     if not request.lora:
-        return CacheScope(request.cache_salt, request.num_public_tokens)
+        first = request.media[0].start if request.media else request.num_public_tokens
+        return CacheScope(request.cache_salt, min(request.num_public_tokens, first))
     return CacheScope(name_of_set(request.lora) + request.cache_salt)
 
 

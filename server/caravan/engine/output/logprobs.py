@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from caravan.engine.media.keys import is_media
 from caravan.engine.outputs import TokenLogprob
 from caravan.engine.sampling.candidates import Floats, Ids, LogSoftmax
 
@@ -20,6 +21,8 @@ _CAPACITY = 20 * 2**20
 _NODE_BYTES = 400
 
 Key = tuple[str | int, int]
+# What a cell of an image tells, and the token behind it, whose row of logits is not wanted.
+NOTHING = TokenLogprob(token_id=-1, logprob=math.nan)
 
 
 class PendingLogprobs:
@@ -100,7 +103,8 @@ class PromptLogprobBuffer:
 class PromptScores:
     """The log probabilities of one prompt, each with the `num_top` likeliest tokens, as they become known.
 
-    `entries` begins with the second token; the first has nothing before it. `num_last_rows` is how many rows
+    `entries` begins with the second token; the first has nothing before it. Where there are cells of images
+    among `token_ids`, these and the tokens right behind them have NOTHING. `num_last_rows` is how many rows
     of logits are wanted at the prompt's end whatever others have found.
     """
 
@@ -110,8 +114,10 @@ class PromptScores:
         self._book = book
         self._token_ids = token_ids
         self._num_top = num_top
+        self._has_media = any(map(is_media, token_ids))
         self._keys: list[Key] = [(salt, token_ids[0])]
         self.entries: list[TokenLogprob] = []
+        self._pass_media()
 
     @property
     def next_position(self) -> int:
@@ -132,11 +138,14 @@ class PromptScores:
         for place in range(self.next_position, len(self._token_ids)):
             key = (number, self._token_ids[place])
             node = self._book.find(key)
-            if node is None or node.entry is None or (has := node.entry.num_top) < num_top:
-                return
+            if node is None or node.entry is None:
+                break
+            if (has := node.entry.num_top) < num_top and node.entry.token_id >= 0:
+                break
             self._keys.append(key)
             self.entries.append(node.entry if has == num_top else node.entry.with_top(num_top))
             number = node.number
+        self._pass_media()
 
     def touch(self) -> None:
         """Note that what is known of the prompt is used."""
@@ -159,16 +168,34 @@ class PromptScores:
 
         Raises ValueError when a logit is no number.
         """
-        here = self._book.find(self._keys[-1]) or self._book.put(self._keys[-1], None)
+        here = self._last_node()
         for row in rows:
             token_id = self._token_ids[self.next_position]
+            if is_media(token_id):
+                self._note(here, NOTHING)
+                break
             entry = LogSoftmax(row, ids, self._num_top).of(token_id)
             if math.isnan(entry.logprob):
                 raise ValueError("a logit is not a number")
-            entry = msgspec.structs.replace(entry, rank=1 + int((row > row[token_id]).sum()))
-            key = (here.number, token_id)
-            here = self._book.put(key, entry)
-            self._keys.append(key)
-            self.entries.append(entry)
+            rank = 1 + int((row > row[token_id]).sum())
+            here = self._note(here, msgspec.structs.replace(entry, rank=rank))
+        self._pass_media()
         if self.is_complete:
             self.touch()
+
+    def _last_node(self) -> _Node:
+        return self._book.find(self._keys[-1]) or self._book.put(self._keys[-1], None)
+
+    def _note(self, here: _Node, entry: TokenLogprob) -> _Node:
+        key = (here.number, self._token_ids[self.next_position])
+        self._keys.append(key)
+        self.entries.append(entry)
+        return self._book.put(key, entry)
+
+    def _pass_media(self) -> None:
+        """Note that there is nothing to tell where no row of a token comes before."""
+        if not self._has_media:
+            return
+        here = self._last_node()
+        while not self.is_complete and is_media(self._token_ids[self.next_position - 1]):
+            here = self._note(here, NOTHING)

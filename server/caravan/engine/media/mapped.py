@@ -1,0 +1,136 @@
+"""Embeddings of a request's images and sounds, mapped into the engine's process."""
+
+import mmap
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caravan.engine.media.keys import MAX_RUN
+from caravan.engine.media.values import MediaRun, SharedEmbeddings
+from caravan.engine.params import GenerationRequest
+
+_FLOAT_BYTES = 4
+_KEY_BYTES = 16
+
+
+class MediaError(ValueError):
+    """What a request says of its images does not fit it, the model, or what is in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """What a context takes in the place of tokens: vectors of `width`, positions of `num_parts` numbers, and
+    so many cells in one batch. With `width` 0, nothing.
+    """
+
+    width: int
+    num_parts: int
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MappedRun:
+    """A `MediaRun` from cell `start` to `end` of its prompt, with its embeddings, float32 [cells, width].
+
+    `positions` are int32 [parts, cells], relative to the position of its first cell.
+    """
+
+    start: int
+    end: int
+    num_positions: int
+    is_causal: bool
+    embeddings: NDArray[np.float32]
+    positions: NDArray[np.int32]
+
+
+def mapped(request: GenerationRequest, limits: MediaLimits) -> tuple[MappedRun, ...]:
+    """Map what a request has in the place of tokens. It stays there as long as somebody holds it, even if the
+    file is gone. Raises MediaError.
+    """
+    _check_places(request)
+    return tuple(_mapped(run, limits) for run in request.media)
+
+
+def run_at(runs: Iterable[MappedRun], place: int) -> MappedRun | None:
+    """Find the run that has a cell."""
+    return next((run for run in runs if run.start <= place < run.end), None)
+
+
+def num_until_run(runs: Iterable[MappedRun], place: int) -> int | None:
+    """Count the tokens from a place on before the next run; None if none follows."""
+    return min((run.start - place for run in runs if run.start >= place), default=None)
+
+
+def _check_places(request: GenerationRequest) -> None:
+    """Runs follow on each other, in the prompt and not in what it is continued from; all else are tokens."""
+    end, num_media = 0, 0
+    for run in request.media:
+        if not end <= run.start or not 0 < run.num_cells <= MAX_RUN:
+            raise MediaError("its images overlap, or have no cells")
+        end, num_media = run.start + run.num_cells, num_media + run.num_cells
+        if set(request.token_ids[run.start : end]) != {-1}:
+            raise MediaError("there are tokens in the place of an image")
+        if len(run.key) != _KEY_BYTES:
+            raise MediaError("the key of an image has not 16 bytes")
+    if end > len(request.token_ids) - request.num_continued or end > len(request.token_ids) - len(
+        request.probes
+    ):
+        raise MediaError("its last image is no part of the prompt")
+    if request.token_ids.count(-1) != num_media:
+        raise MediaError("a prompt token is outside the vocabulary")
+
+
+def _mapped(run: MediaRun, limits: MediaLimits) -> MappedRun:
+    found = run.embeddings
+    if not limits.width:
+        raise MediaError("this engine takes no images")
+    if (found.rows, found.width) != (run.num_cells, limits.width):
+        raise MediaError(
+            f"embeddings of {found.rows} x {found.width}, where {run.num_cells} x {limits.width} are wanted"
+        )
+    if not run.is_causal and run.num_cells > limits.batch_size:
+        raise MediaError(
+            f"an image of {run.num_cells} cells is computed at once, and a batch has {limits.batch_size}"
+        )
+    return MappedRun(
+        start=run.start,
+        end=run.start + run.num_cells,
+        num_positions=run.num_positions,
+        is_causal=run.is_causal,
+        embeddings=_embeddings(found),
+        positions=_positions(run, limits.num_parts),
+    )
+
+
+def _embeddings(shared: SharedEmbeddings) -> NDArray[np.float32]:
+    count = shared.rows * shared.width
+    try:
+        with open(shared.path, "rb") as file:
+            # To read behind the end of what is mapped would end the process.
+            if os.fstat(file.fileno()).st_size < shared.offset + count * _FLOAT_BYTES or shared.offset < 0:
+                raise MediaError("the embeddings of an image are cut off")
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise MediaError(f"the embeddings of an image cannot be read: {error.strerror}") from error
+    return np.frombuffer(pages, np.float32, count, shared.offset).reshape(shared.rows, shared.width)
+
+
+def _positions(run: MediaRun, num_parts: int) -> NDArray[np.int32]:
+    if not run.positions:
+        if num_parts != 1 or run.num_positions != run.num_cells:
+            raise MediaError("the positions of an image are missing")
+        return np.arange(run.num_cells, dtype=np.int32)[np.newaxis]
+    if num_parts == 1 or len(run.positions) != run.num_cells * num_parts * np.dtype(np.int32).itemsize:
+        raise MediaError("the positions of an image are not those of this model")
+    rows = np.frombuffer(run.positions, np.int32).reshape(run.num_cells, num_parts)
+    if (
+        rows.min() < 0
+        or rows[0, 0]
+        or not rows[:, 0].max() < run.num_positions
+        or (np.diff(rows[:, 0]) < 0).any()
+    ):
+        raise MediaError("the positions of an image do not go on")
+    return np.ascontiguousarray(rows.T)
