@@ -337,3 +337,21 @@ def test_a_projector_that_does_not_fit_is_told_in_one_line(tmp_path: Path) -> No
     with pytest.raises(EncoderStartError, match=r"n_embd = 64.*n_embd = 96") as caught:
         asyncio.run(EncoderClient(options).start())
     assert "\n" not in str(caught.value)
+
+
+def test_what_requests_hold_is_bounded(tmp_path: Path) -> None:
+    """Beyond four sizes of the cache, others wait until somebody has let go."""
+    options = config(tmp_path)
+    size = 64 * EMBED * 4
+    options = dataclasses.replace(options, cache_bytes=size)
+
+    async def work(client: EncoderClient) -> None:
+        held = [await read(client, image_file(seed)) for seed in range(5)]
+        with pytest.raises(MediaBusyError, match="hold too many"):
+            await read(client, image_file(9))
+        held.pop().release()
+        held.append(await read(client, image_file(9)))
+        for media in held:
+            media.release()
+
+    run_with(options, work)

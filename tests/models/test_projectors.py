@@ -153,3 +153,9 @@ def test_pull_brings_it_along_and_lists_no_model_of_that_name(tmp_path: Path) ->
     for file in files[:3]:
         (folder / file).touch()
     assert [model.name for model in stored_models(tmp_path)] == ["org/repo:Q4_K_M", "org/repo:Q8_0"]
+
+
+def test_lists_tell_what_a_model_reads_before_it_is_loaded(tmp_path: Path) -> None:
+    model, _ = write_tiny_pair(tmp_path, "llava")
+    assert spec_of(model).read_facts().modalities == {"image"}
+    assert spec_of(model, mmproj="none").read_facts().modalities == frozenset()

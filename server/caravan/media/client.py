@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 64
 _MOST_OF_GROUP = 48
 _MOST_WAITING_BYTES = 512 << 20
+# All that requests hold, and the cache, in sizes of the cache.
+_MOST_HELD = 4
 # Smaller inputs are hashed where they are.
 _LARGE = 256 << 10
 
@@ -88,7 +90,7 @@ class EncoderClient:
     async def start(self) -> None:
         """Load the projector. Raises EncoderStartError."""
         try:
-            self._folder = await in_thread(MemoryFolder, 2 * self._config.cache_bytes)
+            self._folder = await in_thread(MemoryFolder, _MOST_HELD * self._config.cache_bytes)
             process = await in_thread(self._running)
         except (LostError, OSError) as error:
             await self.close()
@@ -148,9 +150,9 @@ class EncoderClient:
         if self._waiting_bytes and self._waiting_bytes + num_bytes > _MOST_WAITING_BYTES:
             raise MediaBusyError("the images that wait to be read are too large together")
         # What requests hold goes as they end; what the cache holds can go at once.
-        if self._held_bytes > 2 * self._config.cache_bytes + self._config.memory_bytes:
+        if self._held_bytes > _MOST_HELD * self._config.cache_bytes:
             self._cache.shrink(0)
-            if self._held_bytes > 2 * self._config.cache_bytes + self._config.memory_bytes:
+            if self._held_bytes > _MOST_HELD * self._config.cache_bytes:
                 raise MediaBusyError("requests that run hold too many images")
 
     def _ended(self, key: CacheKey, work: _Work, num_bytes: int) -> None:

@@ -235,7 +235,7 @@ def _spec(
         read_context=ContextReader(config, header),
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
         check_file=functools.partial(check_model, config),
-        read_facts=FactsReader(path, table.chat_template, header),
+        read_facts=FactsReader(path, table.chat_template, header, beside),
         start_encoder=None if projector is None else EncoderStarter(projector, config, media),
         adapted=lambda adapters: _spec(
             name,

@@ -1,16 +1,19 @@
 """What a model's file tells of itself to who asks for a list: its size, its kind, all of its metadata."""
 
 import hashlib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from caravan.chat.families import recognise
 from caravan.llama.gguf_header import GgufHeader, HeaderError, part_paths, read_header
 from caravan.llama.gguf_reader import Value
+from caravan.llama.projector import modalities_of
 from caravan.media.values import Kind
 from caravan.sizing.kv_bytes import is_causal
 
+_KINDS: tuple[Kind, ...] = ("image", "audio")
 _TEMPLATE = "tokenizer.chat_template"
 _FILL = ("pre", "suf", "mid")
 # llama.cpp's number of a pooling that scores pairs of texts.
@@ -77,13 +80,20 @@ class FileFacts:
 
 
 class FactsReader:
-    """Reads a model's file, and again only when it is another. `template` is the operator's own, if any, and
-    `header` what has just been read.
+    """Reads a model's file, and again only when it is another. `template` is the operator's own, if any,
+    `header` what has just been read, and `projector` a file beside it.
     """
 
-    def __init__(self, path: Path, template: Path | None = None, header: GgufHeader | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        template: Path | None = None,
+        header: GgufHeader | None = None,
+        projector: Path | None = None,
+    ) -> None:
         self._path = path
         self._template = template
+        self._projector = projector
         self._known = {} if header is None else {_digest(path): header}
         self._found = FileFacts()
 
@@ -94,7 +104,8 @@ class FactsReader:
             if digest != self._found.digest:
                 header = self._known.get(digest) or read_header(self._path)
                 self._known.clear()
-                self._found = _facts(header, digest, self._template)
+                facts = _facts(header, digest, self._template)
+                self._found = replace(facts, modalities=_modalities(self._projector))
         except (HeaderError, OSError, UnicodeDecodeError):
             return FileFacts()
         return self._found
@@ -118,6 +129,17 @@ def _facts(header: GgufHeader, digest: str, template: Path | None) -> FileFacts:
         fills_gaps=all(f"tokenizer.ggml.fim_{part}_token_id" in header.metadata for part in _FILL),
         metadata={key: value for key, value in header.metadata.items() if not key.startswith(_TEMPLATE)},
     )
+
+
+def _modalities(projector: Path | None) -> frozenset[Kind]:
+    """What a projector reads; nothing where it cannot be read itself."""
+    if projector is None:
+        return frozenset()
+    try:
+        found = modalities_of(os.fspath(projector))
+    except (HeaderError, OSError):
+        return frozenset()
+    return frozenset(kind for kind in _KINDS if kind in found)
 
 
 def _digest(path: Path) -> str:
