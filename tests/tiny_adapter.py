@@ -26,7 +26,8 @@ def write_adapter(
     added = {}
     for tensor in reader.tensors:
         is_matrix = tensor.name.startswith("blk.") and len(tensor.data.shape) == 2
-        if not is_matrix or "conv" in tensor.name:
+        # llama.cpp multiplies by no others, and an adapter's matrices for these would have no effect.
+        if not is_matrix or "conv" in tensor.name or tensor.name.endswith("ssm_a"):
             continue
         rows, columns = tensor.data.shape
         a = rng.standard_normal((RANK, columns)).astype(np.float32) / columns**0.5
