@@ -117,7 +117,7 @@ class Harness(Driver):
             num_sampling_threads=num_sampling_threads,
             max_drafted=self.usual_max_drafted if max_drafted is None else max_drafted,
             checkpoint_bytes=checkpoint_bytes,
-            has_projector=True,
+            projector_path="fake",
         )
         self.engine = Engine(
             PositionedContext(self.context) if positioned else self.context,

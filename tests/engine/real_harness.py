@@ -11,7 +11,9 @@ from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.factory import make_embedder
 from caravan.engine.embedding.values import EmbedOutput
 from caravan.engine.engine import Engine
+from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.disk.disk_cache import DiskCache
+from caravan.engine.media.mrope import PositionedContext
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
@@ -27,6 +29,7 @@ class RealHarness(Driver):
     """An engine, its context, and everything it has published."""
 
     keeps_windows: ClassVar[bool] = False
+    projector_path: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class RealHarness(Driver):
         self.model = Model(path)
         self.config = EngineConfig(
             model_path=str(path),
+            projector_path=self.projector_path,
             context_size=context_size,
             checkpoint_bytes=checkpoint_bytes,
             num_cells=num_cells,
@@ -64,12 +68,17 @@ class RealHarness(Driver):
         )
         self.vectors: list[EmbedOutput] = []
         embedder = make_embedder(self.model, self.config, self.vectors.extend, is_whole=False)
-        self.engine = Engine(self.context, self.model.vocab, self.config, self.publish, embedder, disk=disk)
+        cells: DecodingContext = self.context
+        if self.projector_path and self.model.num_position_parts > 1:
+            cells = PositionedContext(cells)
+        self.engine = Engine(cells, self.model.vocab, self.config, self.publish, embedder, disk=disk)
         self.engine._drafter.make_chain = self.usual_chain
 
     def check_books(self) -> None:
         """The engine's audit, and whether its tree agrees with the positions that llama.cpp holds."""
         super().check_books()
+        if self.projector_path and self.model.num_position_parts > 1:
+            return
         tree = self.engine._kv_cache._tree
         for seq_id in range(self.context.max_sequences):
             length = tree.length(seq_id) if seq_id in tree.seq_ids else 0

@@ -43,8 +43,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     projector of `projector_path` is in a process of its own, whose memory counts here. Without a
     `disk_cache`, nothing is kept on the disk. `weights` and `context` are llama.cpp's own options. `adapters`
     are names and files of LoRA adapters; of those that were added since the start, `added_adapters`, an
-    engine leaves out what it cannot load. With `has_projector`, requests may have images in
-    places of tokens.
+    engine leaves out what it cannot load.
     """
 
     model_path: str
@@ -73,9 +72,13 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     disk_cache: DiskCacheConfig | None = None
     adapters: tuple[tuple[str, str], ...] = ()
     added_adapters: tuple[tuple[str, str], ...] = ()
-    has_projector: bool = False
     weights: WeightOptions = PLAIN_WEIGHTS
     context: ContextOptions = PLAIN_CONTEXT
+
+    @property
+    def has_projector(self) -> bool:
+        """Whether requests may have images in the places of tokens."""
+        return bool(self.projector_path)
 
     @property
     def num_spare_rows(self) -> int:
