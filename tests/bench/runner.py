@@ -1,32 +1,29 @@
 """Runs workloads: servers in turn, each started anew, the clients in a process of their own."""
 
 import contextlib
-import json
 import mmap
 import random
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from tests.bench import machine, raw
+from tests.bench import known, machine, raw
+from tests.bench.asking import REFUSED, post, short
 from tests.bench.builds import Peers
 from tests.bench.measures import Measures, measure
 from tests.bench.models import ensure_model
 from tests.bench.plan import Body, Outcome, Plan, Script
 from tests.bench.report import WorkloadResults
 from tests.bench.scripts import Scale
-from tests.bench.servers import KINDS, Server, ServerError, Sizes, running
+from tests.bench.servers import KINDS, Keeping, Server, ServerError, Sizes, running
 from tests.bench.workloads import Workload
 
-_REFUSED = 400
 # Processor time of the clients' process before and after its work, which nobody waits for.
 _CLIENT_START_SECONDS = 0.1
 _TOLERATED_SHARE = 0.15
@@ -61,6 +58,9 @@ class Bench:
         )
         order = self.servers if number % 2 == 0 else self.servers[::-1]
         for name in order:
+            if workload.is_known and KINDS[name].keeping is Keeping.NOT:
+                _note_once(results.notes, f"{name} did not run: {Keeping.NOT.value}.")
+                continue
             found = self._run_undisturbed(workload, number, name, sizes, results.notes)
             results.runs.setdefault(name, []).append(found)
             self.say(f"{workload.name} #{number + 1} {name}: {_in_short(found)}")
@@ -83,7 +83,7 @@ class Bench:
         return best
 
     def _run(self, workload: Workload, seed: str, name: str, sizes: Sizes, notes: list[str]) -> Measures:
-        workload = workload.on(name)
+        workload, kind = workload.on(name), KINDS[name]
         scripts = workload.scripts(random.Random(f"{workload.name}/{seed}"), self.scale)
         _warm_up(sizes.model)
         try:
@@ -91,11 +91,14 @@ class Bench:
                 if workload.is_known:
                     kept = stack.enter_context(tempfile.TemporaryDirectory(dir=self.folder))
                     sizes = replace(sizes, prefix_cache=Path(kept))
-                    self._make_known(workload, name, sizes, scripts)
-                server = stack.enter_context(running(KINDS[name], self.peers, sizes, self.folder))
+                    with running(kind, self.peers, sizes, self.folder) as before:
+                        known.make_known(kind.keeping, before, workload.path, scripts)
+                server = stack.enter_context(running(kind, self.peers, sizes, self.folder))
                 began = time.perf_counter()
-                _post(server, workload.path, _short(scripts[0].bodies[0]))
+                post(server, workload.path, short(scripts[0].bodies[0]))
                 first_answer = time.perf_counter() - began
+                if workload.is_known:
+                    scripts = known.bring_back(kind.keeping, server, scripts, notes)
                 if workload.optional and self._takes(workload, server):
                     scripts = [_with_fields(script, workload.optional) for script in scripts]
                 elif workload.optional:
@@ -107,15 +110,9 @@ class Bench:
             notes.append(f"{name}: {error}")
             return Measures(num_errors=1, first_error=str(error))
 
-    def _make_known(self, workload: Workload, name: str, sizes: Sizes, scripts: list[Script]) -> None:
-        """Send everything to a server that is ended then."""
-        with running(KINDS[name], self.peers, sizes, self.folder) as server:
-            for body in (body for script in scripts for body in script.bodies):
-                _post(server, workload.path, _unstreamed(body))
-
     def _takes(self, workload: Workload, server: Server) -> bool:
-        probe = _short(workload.scripts(random.Random(0), self.scale)[0].bodies[0])
-        return _post(server, workload.path, probe | workload.optional) != _REFUSED
+        probe = short(workload.scripts(random.Random(0), self.scale)[0].bodies[0])
+        return post(server, workload.path, probe | workload.optional) != REFUSED
 
     def _measure(
         self, workload: Workload, name: str, server: Server, scripts: list[Script], notes: list[str]
@@ -165,41 +162,6 @@ def _warm_up(model: Path) -> None:
     mmap.mmap(-1, _SPARE_BYTES + 2 * model.stat().st_size, flags=_PRIVATE | _POPULATED).close()
 
 
-def _unstreamed(body: Body) -> Body:
-    return {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
-
-
-def _short(body: Body) -> Body:
-    """A request that warms a server up without leaving anything of the workload in its caches."""
-    short = _unstreamed(body)
-    if "messages" in body:
-        return short | {"messages": [{"role": "user", "content": "warm up"}], "max_tokens": 4}
-    if "documents" in body:
-        return short | {"query": "warm up", "documents": ["warm up"]}
-    if "questions" in body:
-        return short | {"input": "warm up"}
-    return short | {"prompt": "warm up", "max_tokens": 4}
-
-
-def _post(server: Server, path: str, body: Body) -> int:
-    """Send a request and throw its answer away; returns the status. Raises ServerError."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{server.port}{path}",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            answer.read()
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        if error.code == _REFUSED:
-            return _REFUSED
-        raise ServerError(f"a first request failed with {error.code}: {error.read()[:300]!r}") from error
-    except OSError as error:
-        raise ServerError(f"a first request failed: {error}") from error
-
-
 def _in_short(found: Measures) -> str:
     if found.tokens_per_second is None:
         return found.first_error
@@ -208,3 +170,8 @@ def _in_short(found: Measures) -> str:
         text += f", TTFT p95 {found.ttft_p95:.2f} s, longest gap {found.gap_max:.2f} s"
     text += f", processor share of server {found.server_cpu_share:.0%}, clients {found.client_cpu_share:.0%}"
     return f"{text}, {found.num_errors} errors ({found.first_error})" if found.num_errors else text
+
+
+def _note_once(notes: list[str], note: str) -> None:
+    if note not in notes:
+        notes.append(note)

@@ -1,6 +1,7 @@
 """The servers under test: how each is started with equal context, parallelism and threads, and its memory."""
 
 import contextlib
+import enum
 import json
 import os
 import signal
@@ -41,14 +42,25 @@ class Sizes:
         return self.context * self.parallel
 
 
+class Keeping(enum.Enum):
+    """Who does what about prompts that are to be known after a restart."""
+
+    ITSELF = "it keeps them by itself"
+    BY_SLOT = "its clients have it save and restore slots"
+    NOT = "it has no way to keep prompts over a restart"
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A server by name: its command line, and the path that answers 200 once it takes requests."""
+    """A server by name: its command line, the path that answers 200 once it takes requests, and what it does
+    about prompts that are to be known after a restart.
+    """
 
     name: str
     command: Callable[[Peers, Sizes, int, Path], list[str]]
     ready_path: str
     environment: Callable[[Peers], dict[str, str]] = field(default=lambda _peers: {})
+    keeping: Keeping = Keeping.NOT
 
 
 class ServerError(Exception):
@@ -58,7 +70,10 @@ class ServerError(Exception):
 class Server:
     """A running server; `seconds_to_ready` is how long its start took."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, seconds_to_ready: float) -> None:
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], port: int, seconds_to_ready: float
+    ) -> None:
+        self.name = name
         self._process = process
         self.port = port
         self.seconds_to_ready = seconds_to_ready
@@ -98,7 +113,7 @@ def started(
         )
         try:
             _wait_ready(process, f"http://127.0.0.1:{port}{ready_path}", log)
-            yield Server(process, port, time.perf_counter() - began)
+            yield Server(log.stem, process, port, time.perf_counter() - began)
         finally:
             _stop(process)
 
@@ -187,7 +202,7 @@ def _caravan(_peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]
 
 
 def _llama_server(peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]:
-    options = {
+    options: dict[str, object] = {
         "model": sizes.model,
         "alias": "bench",
         "host": "127.0.0.1",
@@ -197,6 +212,8 @@ def _llama_server(peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[
         "threads": sizes.threads,
         "threads-batch": sizes.threads,
     }
+    if sizes.prefix_cache is not None:
+        options["slot-save-path"] = sizes.prefix_cache
     ranks = ["--reranking"] if sizes.ranks else []
     return [str(peers.binary("llama-server")), *_flags(options, "--"), *ranks]
 
@@ -235,10 +252,16 @@ LLAMA_SERVER = "llama-server"
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind(OURS, _caravan, "/ready"),
-        Kind(LLAMA_SERVER, _llama_server, "/health"),
+        Kind(OURS, _caravan, "/ready", keeping=Keeping.ITSELF),
+        Kind(LLAMA_SERVER, _llama_server, "/health", keeping=Keeping.BY_SLOT),
         # Users do not set this; it shows how much of a difference is the waiting of OpenMP's threads.
-        Kind("llama-server, short spin", _llama_server, "/health", lambda _peers: {"GOMP_SPINCOUNT": "1000"}),
+        Kind(
+            "llama-server, short spin",
+            _llama_server,
+            "/health",
+            lambda _peers: {"GOMP_SPINCOUNT": "1000"},
+            keeping=Keeping.BY_SLOT,
+        ),
         Kind("example server", _example_server, "/v1/models", _example_environment),
     )
 }
