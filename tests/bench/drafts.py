@@ -209,7 +209,7 @@ class Bench:
     def _drawn(self, names: list[str]) -> int:
         return sum(self._counts[name] for name in names)
 
-    def _publish(self, outputs: list[TokenOutput], _stats: EngineStats) -> None:
+    def _publish(self, outputs: list[TokenOutput], _stats: Callable[[], EngineStats]) -> None:
         for output in outputs:
             self._counts[output.request_id] = output.num_completion_tokens
             self._tokens.setdefault(output.request_id, []).extend(output.token_ids)

@@ -7,7 +7,7 @@ and what other threads do beside it is left out.
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from caravan.config.engine_config import EngineConfig
@@ -104,7 +104,7 @@ class Bench:
             self.engine.turn()
         return seconds
 
-    def _publish(self, outputs: list[TokenOutput], _stats: EngineStats) -> None:
+    def _publish(self, outputs: list[TokenOutput], _stats: Callable[[], EngineStats]) -> None:
         for output in outputs:
             self._num_tokens[output.request_id] = output.num_completion_tokens
 

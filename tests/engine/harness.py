@@ -71,7 +71,7 @@ class Driver:
                 reasons[output.request_id, output.index].append(output.finish_reason)
         return dict(reasons)
 
-    def publish(self, outputs: list[TokenOutput], _stats: EngineStats) -> None:
+    def publish(self, outputs: list[TokenOutput], _stats: Callable[[], EngineStats]) -> None:
         """What the engine calls once a step."""
         self.outputs.extend(outputs)
 

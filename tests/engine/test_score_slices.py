@@ -1,6 +1,7 @@
 """Log probabilities of prompts that are known already come in slices, with bounded news in each step."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from caravan.engine import sequence, work
@@ -19,7 +20,7 @@ _FEW, _MOST = 4, 40
 class Watching(Harness):
     """Notes how many log probabilities of prompts each step tells, and to whom it tells other news."""
 
-    def publish(self, outputs: list[TokenOutput], stats: EngineStats) -> None:
+    def publish(self, outputs: list[TokenOutput], stats: Callable[[], EngineStats]) -> None:
         """What the engine calls once a step."""
         super().publish(outputs, stats)
         self.counts.append(sum(len(output.prompt_logprobs) for output in outputs))

@@ -18,7 +18,7 @@ from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.block_tracker import BlockWatch, Watch
 from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.kv.kv_cache import KVCache
-from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for, refusal
+from caravan.engine.outputs import EngineStats, FinishReason, Publish, TokenOutput, reason_for, refusal
 from caravan.engine.params import AdapterSet, GenerationRequest
 from caravan.engine.row_sampler import RowSampler
 from caravan.engine.sampling.sampler import TokenSpace
@@ -41,8 +41,8 @@ class Engine:
     from any other.
 
     Every submission ends in exactly one output with a finish reason per choice, whatever happens. `publish`
-    is called from the engine's thread with outputs and the books: once at the end of each step, even if there
-    are none, in the middle of the draws if there are many, and where there is progress to be told.
+    is called from the engine's thread: at the end of each step, even without outputs, in the middle of the
+    draws if there are many, and where there is progress to be told.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Engine:
         context: DecodingContext,
         tokens: TokenTable,
         config: EngineConfig,
-        publish: Callable[[list[TokenOutput], EngineStats], None],
+        publish: Publish,
         embedder: Embedder,
         heart: HeartbeatClock | None = None,
         look_at_weights: LookAtWeights = always_sound,
@@ -298,4 +298,4 @@ class Engine:
         """Hand over the outputs of this step, all at once."""
         self._block_watch.flush()
         outputs, self._outputs = self._outputs, []
-        self._publish(outputs, self.stats())
+        self._publish(outputs, self.stats)

@@ -1,7 +1,7 @@
 """Frozen values that come out of the engine; they cross the process border as MessagePack."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -237,3 +237,7 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     def num_live_running(self) -> int:
         """How many choices are computed that nobody else goes before."""
         return self.num_running - self.num_background_running
+
+
+# What an engine hands over at the end of a step: news, and how to ask for its books if anybody wants them.
+Publish = Callable[[list[TokenOutput], Callable[[], EngineStats]], None]

@@ -7,7 +7,7 @@ from functools import partial
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.heartbeat import HeartbeatClock
-from caravan.engine.outputs import EngineStats, TokenOutput, refusal
+from caravan.engine.outputs import EngineStats, Publish, refusal
 from caravan.engine.params import GenerationRequest
 
 _LONGEST_SECONDS = 300.0
@@ -19,7 +19,7 @@ class EmbeddingEngine:
     def __init__(
         self,
         embedder: Embedder,
-        publish: Callable[[list[TokenOutput], EngineStats], None],
+        publish: Publish,
         heart: HeartbeatClock | None = None,
     ) -> None:
         self._embedder = embedder
@@ -33,7 +33,7 @@ class EmbeddingEngine:
     def submit(self, request: GenerationRequest) -> None:
         """Answer a request for text with an error."""
         outputs = refusal(request, "this model makes embeddings only")
-        self._inbox.put(partial(self._publish, outputs, EngineStats()))
+        self._inbox.put(partial(self._publish, outputs, EngineStats))
 
     def embed(self, request: EmbedRequest) -> None:
         """Queue texts for their vectors."""
@@ -59,7 +59,7 @@ class EmbeddingEngine:
             while not self._inbox.empty():
                 self._inbox.get()()
             self._embedder.step(is_beside=False)
-            self._publish([], EngineStats())
+            self._publish([], EngineStats)
         self._embedder.close()
 
     def _stop(self) -> None:

@@ -264,7 +264,7 @@ class AsyncEngine:
     def _hear(self, message: messages.FromEngine) -> None:
         self._last_heard = time.monotonic()
         if isinstance(message, messages.Stepped):
-            self._stats = message.stats
+            self._stats = message.stats or self._stats
             if message.blocks:
                 self._blocks.hear(message.blocks)
         if isinstance(message, messages.AdapterChanged):

@@ -125,10 +125,12 @@ class Logged(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stepped(msgspec.Struct, frozen=True, tag=True):
-    """The outputs of one step, the books after it, and what became of blocks, if anybody watches them."""
+    """The outputs of one step, the books after it where they are told again, and what became of blocks, if
+    anybody watches them.
+    """
 
     outputs: list[TokenOutput]
-    stats: EngineStats
+    stats: EngineStats | None = None
     blocks: tuple[BlockEvent, ...] = ()
 
 
