@@ -33,6 +33,7 @@ class StandInEncoder:
     modalities: frozenset[Kind] = frozenset({"image"})
     asked: list[tuple[MediaInput, str, str]] = field(default_factory=list)
     num_held: int = 0
+    is_causal: bool = True
 
     async def read(self, media: MediaInput, *, group: str, param: str) -> EncodedMedia:
         self.asked.append((media, group, param))
@@ -44,7 +45,7 @@ class StandInEncoder:
             num_cells=size,
             num_positions=size,
             key=hashlib.md5(media.data).digest(),
-            is_causal=True,
+            is_causal=self.is_causal,
             embeddings=SharedEmbeddings(path="/nowhere", offset=0, rows=size, width=4),
         )
         return EncodedMedia(chunks=((BEGIN,), run, (END,)), on_release=self._released)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from caravan.config.settings import Settings
+from caravan.engine.embedding.values import ModelTraits
 from caravan.errors import EngineFailedError
 from fastapi.testclient import TestClient
 from pydantic import ByteSize
@@ -193,6 +194,18 @@ def test_an_encoder_may_be_busy_or_lost(client: TestClient, engine: ScriptedEngi
     assert refusal(client, image(b"busy"))[0] == 503
     assert refusal(client, image(b"killed"))[0] == 500
     assert not engine.requests
+
+
+def test_what_is_computed_at_once_has_to_fit(
+    client: TestClient, engine: ScriptedEngine, encoder: StandInEncoder
+) -> None:
+    engine.traits = ModelTraits(most_at_once=5)
+    chat(client, image(b"123456"))
+    encoder.is_causal = False
+    chat(client, image(b"12345"))
+    status, param, message = refusal(client, image(b"123456"))
+    assert (status, param) == (400, PART.format(1) + ".image_url")
+    assert "6 tokens" in message
 
 
 def test_one_broken_image_costs_no_memory_of_others(client: TestClient, engine: ScriptedEngine) -> None:

@@ -10,6 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
@@ -80,6 +81,7 @@ def _serve(server: ServerLink, config: EngineConfig, weights: WeightsWatch) -> N
     most = config.max_drafted if context is not None and can_draft(context) else 0
     reuse = None if context is None else prefix_reuse(context, config.checkpoint_bytes)
     traits = traits_of(model, can_generate=context is not None, max_drafted=most, prefix_reuse=reuse)
+    traits = msgspec.structs.replace(traits, most_at_once=config.batch_size)
     server.send(messages.Ready(sizes, library.system_info(), traits, missing))
     gc_tuning.keep()
     engine.run()

@@ -19,7 +19,7 @@ from caravan.auth.principal import Principal
 from caravan.engine.media.values import MediaRun
 from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
 from caravan.media.reader import MediaReader, MediaSource
-from caravan.media.values import EncodedMedia, Kind, MediaEncoder
+from caravan.media.values import EncodedMedia, EncodedRun, Kind, MediaEncoder
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import FairLimiter, in_thread
 
@@ -158,6 +158,17 @@ class _Assembly:
         self.placed.append(Placed(kind, begin, len(self.token_ids) - begin))
 
 
+def _check_size(model: LoadedModel, source: MediaSource, media: EncodedMedia) -> None:
+    """Refuse what the model has to compute at once, and has no batch for."""
+    most = model.engine.traits.most_at_once
+    whole = [chunk for chunk in media.chunks if isinstance(chunk, EncodedRun) and not chunk.is_causal]
+    needed = max((run.num_cells for run in whole), default=0)
+    if most is not None and needed > most:
+        raise InvalidValueError(
+            source.param, f"takes {needed} tokens, which have to be computed at once (--batch-size {most})"
+        )
+
+
 def _assembled(
     model: LoadedModel, pieces: Sequence[str], marks: Marks, held: list[EncodedMedia], rules: PromptRules
 ) -> Prompt:
@@ -170,6 +181,7 @@ def _assembled(
     found.token_ids += first
     for number, piece in zip(pieces[1::2], pieces[2::2], strict=True):
         index = int(number)
+        _check_size(model, marks.sources[index], held[index])
         found.add(marks.sources[index].kind, held[index])
         if piece:
             found.token_ids += bare_ids(model, piece, param="messages")

@@ -28,12 +28,14 @@ class ModelTraits(msgspec.Struct, frozen=True, kw_only=True):
     `embedding_size` is the length of its vectors, or of what its head says, `pooling` what its file says of
     them. At most `max_drafted` tokens of an answer are guessed ahead, none where memory cannot be cut.
     `prefix_reuse` says where others can go on from a text in memory: after any token, at checkpoints and at
-    its end, or at its end alone.
+    its end, or at its end alone. At most `most_at_once` cells are computed at once, as all of an image have
+    to be in some models; None where nobody has said so.
     """
 
     can_generate: bool = True
     max_drafted: int = 0
     prefix_reuse: PrefixReuse | None = None
+    most_at_once: int | None = None
     embedding_size: int = 0
     pooling: Pooling = Pooling.MEAN
 
