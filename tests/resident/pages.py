@@ -30,6 +30,7 @@ NOT_RUN = {
     "caravan batch": "starts a server of its own; tests/cli/test_batch.py runs it",
     "caravan check-config": "needs a file of the reader's",
     "caravan healthcheck": "needs a server in the data folder",
+    "curl http://127.0.0.1:8000/v1/audio/transcriptions": "needs a model that hears",
     "curl -X POST http://127.0.0.1:8000/admin/models/small": "names a model of the reader's",
     "curl -X DELETE http://127.0.0.1:8000/admin/models/small": "names a model of the reader's",
 }

@@ -26,6 +26,8 @@ COMMANDS = [(block, command) for block in blocks("sh") for command in block.comm
 RUN = [command for _, command in COMMANDS if why_not(command) is None]
 # Pages whose TOML are tasks for `caravan tune`, which test_tune_page.py reads.
 TASKS = {"tune.md"}
+# Pages whose examples ask a model that sees; tests/e2e/test_images.py runs them.
+SEEING = {"images.md"}
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
@@ -58,7 +60,9 @@ def test_a_curl_line_works(live_server: ServerProcess, text: str) -> None:
         assert json.loads(answer.stdout)
 
 
-@pytest.mark.parametrize("block", blocks("python"), ids=str)
+@pytest.mark.parametrize(
+    "block", [block for block in blocks("python") if block.page.name not in SEEING], ids=str
+)
 def test_a_python_example_works(live_server: ServerProcess, block: Block) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
