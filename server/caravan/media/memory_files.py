@@ -23,9 +23,7 @@ class MemoryFolder:
     def __init__(self, num_bytes: int, root: Path | None = None) -> None:
         root = root or _roomy(num_bytes)
         remove_abandoned(root)
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
-        self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.path, self._lock = _locked(root)
         self._is_open = True
 
     def new_path(self) -> str:
@@ -38,6 +36,22 @@ class MemoryFolder:
             self._is_open = False
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock)
+
+
+def _locked(root: Path) -> tuple[Path, int]:
+    """A new folder, and the lock on it: before that, another server may take it for an abandoned one."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+        lock = -1
+        try:
+            lock = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_nlink:
+                return path, lock
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        if lock >= 0:
+            os.close(lock)
 
 
 def remove(path: str) -> None:
