@@ -23,6 +23,7 @@ from caravan.engine.outputs import (
 )
 from caravan.engine.params import GenerationRequest
 from caravan.llama.model_file import FileChange
+from caravan.media.values import MediaEncoder
 from caravan.models import ModelRegistry, ModelSpec
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ContextLength
@@ -303,11 +304,16 @@ def spec_of(
         operator_defaults=model.operator_defaults,
         estimate_need=lambda: Need(need),
         make_engine=lambda: model.engine,
+        start_encoder=None if model.encoder is None else functools.partial(_started, model.encoder),
         open=lambda _engine: model,
         read_metadata=lambda: model.metadata,
         read_context=lambda: ContextLength(256, 1024),
         try_templates=lambda: model.template_summary,
     )
+
+
+async def _started(encoder: MediaEncoder) -> MediaEncoder:
+    return encoder
 
 
 def registry_over(*models: LoadedModel) -> ModelRegistry:
