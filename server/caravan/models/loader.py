@@ -132,7 +132,7 @@ async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] 
         public_prefixes = await in_thread(
             prefix_ids, spec.public_texts, model.vocab, model.template, model.bos_text
         )
-        model = replace(model, public_prefixes=public_prefixes, encoder=await encoding)
+        model = replace(model, public_prefixes=public_prefixes, encoder=await encoding or model.encoder)
         for check in checks:
             await in_thread(check, model)
     except BaseException:
