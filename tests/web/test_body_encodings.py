@@ -11,7 +11,7 @@ import pytest
 from caravan.config.settings import Settings
 from caravan.errors import RequestTooLargeError
 from caravan.web.app import create_app
-from caravan.web.request_body import decoded_body
+from caravan.web.body_encoding import decoded_body
 from caravan_schemas.errors import ErrorResponse
 from fastapi.testclient import TestClient
 

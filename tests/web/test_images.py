@@ -458,3 +458,14 @@ def test_speech_of_too_many_bytes(client: TestClient, encoder: StandInEncoder) -
     answer = client.post(SPEECH, files={"file": ("speech.wav", b"x" * 65)}, data={"model": "fake"})
     assert answer.status_code == 400
     assert answer.json()["error"]["message"] == "'file' has more than 64 bytes."
+
+
+def test_bodies_have_room_for_the_largest_image(client: TestClient, engine: ScriptedEngine) -> None:
+    """Where models see, that is, and where the operator has not said otherwise."""
+    body = {"model": "fake", "messages": [{"role": "user", "content": "x" * (4 * 1024 * 1024)}]}
+    assert client.post("/v1/chat/completions", json=body).status_code == 400
+    with app_over(engine, HERMES) as blind:
+        assert blind.post("/v1/chat/completions", json=body).status_code == 413
+    said = Settings(max_body_bytes=4 * 1024 * 1024)
+    with app_over(engine, model=seeing(engine, StandInEncoder()), settings=said) as limited:
+        assert limited.post("/v1/chat/completions", json=body).status_code == 413

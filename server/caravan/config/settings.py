@@ -163,7 +163,8 @@ class Settings(MediaOptions):
     )
     max_prompts: PositiveInt = Field(default=128, description="Most prompts in one completion request.")
     max_body_bytes: PositiveInt = Field(
-        default=4 * 1024 * 1024, description="Largest request body, in bytes."
+        default=4 * 1024 * 1024,
+        description="Largest request body, in bytes. Default: 4 MiB, and where a model sees, an image more.",
     )
     max_header_bytes: PositiveInt = Field(
         default=65536, description="Largest header of a request, in bytes, with its first line."

@@ -1,9 +1,7 @@
 """Request bodies: read within limits of time, size and memory, unpacked, and parsed from their bytes."""
 
 import asyncio
-import codecs
 import time
-import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,18 +20,17 @@ from caravan.api.validation.parse import Parsed, parse
 from caravan.auth.principal import Principal
 from caravan.config.settings import Settings
 from caravan.errors import (
-    InvalidRequestError,
     OverloadedError,
     RequestTimeoutError,
     RequestTooLargeError,
-    UnsupportedEncodingError,
 )
 from caravan.models import ModelRegistry
 from caravan.runtime.gc_tuning import OlderSpared
 from caravan.runtime.json_size import JsonSize, checked_size
 from caravan.runtime.machine import require_memory
 from caravan.runtime.threads import FairLimiter, in_thread
-from caravan.web.error_response import ACCEPTED_ENCODINGS
+from caravan.web.body_encoding import decoded_body
+from caravan.web.body_limit import body_limit
 from caravan.web.request_context import context_of
 
 S = TypeVar("S", bound=Schema)
@@ -50,8 +47,6 @@ _RETRY_SECONDS = 2
 # A key may hold so many times what is free, so that there is always something free for another (Choudhury and
 # Hahne, 1998): three quarters of all if it is alone, three sevenths each if there are two.
 _TIMES_FREE = 3
-_GZIP = 16 + zlib.MAX_WBITS
-_OTHERS_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _HELD = "caravan.held_body"
 # Of so many bytes of requests, a collection of garbage takes long to look through the objects.
 _MUCH = 8_388_608
@@ -201,12 +196,13 @@ class BodyReader:
     def __init__(self, settings: Settings, registry: ModelRegistry) -> None:
         self._settings = settings
         self._registry = registry
-        self.budget = BodyBudget(max(settings.max_held_bytes, settings.max_body_bytes))
+        self.max_bytes = body_limit(settings, registry)
+        self.budget = BodyBudget(max(settings.max_held_bytes, self.max_bytes))
         self._threads = BodyThreads()
 
     async def read(self, request: Request, schema: type[S]) -> S:
         """Read the body as `schema`. The content type is not asked for: what is not JSON says so itself."""
-        context, limit = context_of(request.scope), self._settings.max_body_bytes
+        context, limit = context_of(request.scope), self.max_bytes
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             raise _too_large(limit)
@@ -233,7 +229,7 @@ class BodyReader:
         """Read a large body on a thread, once it is known to have not too much in it."""
 
         def unpacked() -> tuple[bytes, JsonSize]:
-            document = decoded_body(body, encoding, self._settings.max_body_bytes)
+            document = decoded_body(body, encoding, self.max_bytes)
             return document, checked_size(document)
 
         async with self._threads.turn(len(body), principal):
@@ -251,44 +247,6 @@ def report_ignored(found: Parsed[S], context: RequestContext) -> S:
     context.metrics.ignore(found.ignored)
     context.metrics.note("x-caravan-replaced", found.replaced)
     return found.request
-
-
-def decoded_body(body: bytes, encoding: str, limit: int) -> bytes:
-    """Unpack a body whose `Content-Encoding` is `encoding`; never more than `limit` bytes are made.
-
-    A byte order mark of UTF-8 says nothing and is left out. Raises InvalidRequestError.
-    """
-    name = encoding.strip().lower()
-    if name in ("gzip", "x-gzip"):
-        body = _inflated(body, _GZIP, name, limit)
-    elif name == "deflate":
-        # The header of zlib is part of it, and some clients leave it out.
-        is_bare = body[:1] and (body[0] & 15 != zlib.DEFLATED or int.from_bytes(body[:2]) % 31)
-        body = _inflated(body, -zlib.MAX_WBITS if is_bare else zlib.MAX_WBITS, name, limit)
-    elif name not in ("", "identity"):
-        raise UnsupportedEncodingError(
-            f"The content encoding '{encoding[:100]}' is not supported; "
-            f"'{ACCEPTED_ENCODINGS}' is, and so is none.",
-        )
-    if body.startswith(_OTHERS_MARKS):
-        message = "The body must be JSON in UTF-8; it begins as UTF-16 or UTF-32 does."
-        raise InvalidRequestError(message, code="invalid_json")
-    return body.removeprefix(codecs.BOM_UTF8)
-
-
-def _inflated(body: bytes, window: int, name: str, limit: int) -> bytes:
-    stream = zlib.decompressobj(window)
-    try:
-        plain = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        message = f"The body is not valid {name}: {error}."
-        raise InvalidRequestError(message, code="invalid_content_encoding") from error
-    if len(plain) > limit:
-        raise RequestTooLargeError(f"The body is larger than {limit} bytes when it is unpacked.")
-    if not stream.eof or stream.unused_data:
-        message = f"The body is not one whole stream of {name}."
-        raise InvalidRequestError(message, code="invalid_content_encoding")
-    return plain
 
 
 def _too_large(max_bytes: int) -> RequestTooLargeError:

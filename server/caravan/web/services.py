@@ -65,9 +65,10 @@ def make_services(
         embeddings=embeddings,
         responses=responses,
     )
+    bodies = BodyReader(settings, registry)
     return Services(
         registry=registry,
-        batches=BatchService(files, lines, metrics, settings.max_body_bytes),
+        batches=BatchService(files, lines, metrics, bodies.max_bytes),
         files=FileService(files, settings.max_file_bytes),
         forms=FormReader(settings),
         metrics=metrics,
@@ -88,7 +89,7 @@ def make_services(
         messages=MessagesService(registry, chat, tokens),
         tokens=tokens,
         transcriptions=TranscriptionService(registry, chat, settings.max_image_bytes),
-        bodies=BodyReader(settings, registry),
+        bodies=bodies,
         has_page=settings.page,
         strict_fields=settings.strict_fields,
         keep_alive_seconds=settings.sse_ping_seconds,
