@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from caravan.auth import keys_file
 from caravan.cli import doctor_checks
-from caravan.cli.doctor_checks import Finding, Verdict
+from caravan.cli.finding import Finding, Verdict
+from caravan.cli.projector_check import projector
 from caravan.config.engine_config import EngineConfig
 from caravan.config.llama_config import ContextOptions, WeightOptions
 from caravan.config.settings import Settings
@@ -18,6 +19,7 @@ from caravan.sizing.sizes import Sizes
 
 from tests.cli.calling import call
 from tests.conftest import TinyModels
+from tests.tiny_projector import write_tiny_pair, write_tiny_projector
 
 
 def verdicts(*findings: Finding) -> list[Verdict]:
@@ -133,3 +135,18 @@ def test_what_is_to_be_mended_is_in_the_exit_code(capsys: pytest.CaptureFixture[
     assert "bad   threads: 500 asked for" in shown.out
     assert "bad   model: no such file: /none.gguf" in shown.out
     assert shown.err == "caravan: 2 to be mended\n"
+
+
+def test_a_projector_that_fits_and_one_that_does_not(tmp_path: Path) -> None:
+    model, projector_path = write_tiny_pair(tmp_path, "llava")
+
+    def found(named: Path | None = None) -> Finding:
+        (spec,) = model_specs(Settings(model=model, mmproj=named))
+        assert spec.start_encoder is not None
+        return asyncio.run(projector(spec.start_encoder))
+
+    assert found().verdict is Verdict.FINE
+    assert "the model sees" in found().detail
+    write_tiny_projector(projector_path, "llava", embed=96)
+    assert found().verdict is Verdict.ADVICE
+    assert found(projector_path).verdict is Verdict.FAULT

@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-import enum
 import logging
 import os
 import resource
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from caravan.chat.rendering.prompt_template import TemplateSyntaxError
 from caravan.chat.template_summary import TemplateSummary
+from caravan.cli.finding import Finding, Verdict
+from caravan.cli.projector_check import projector
 from caravan.cli.units import shown_bytes
 from caravan.config.engine_config import EngineConfig
 from caravan.config.settings import Settings
@@ -37,24 +37,6 @@ _FEATURES = (("avx2", "AVX2", True), ("avx512f", "AVX512", False), ("amx_int8", 
 _SOON_SECONDS = 7 * 86400
 _WORKERS = "workers"
 _REBUILD = "build llama.cpp for this machine: `make native` in a checkout"
-
-
-class Verdict(enum.Enum):
-    """How bad a finding is. Only FAULT has to be mended."""
-
-    FINE = "fine"
-    ADVICE = "advice"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at, and what to do about it."""
-
-    subject: str
-    verdict: Verdict
-    detail: str
-    remedy: str = ""
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -89,6 +71,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     # Without its workers it would only say so once more.
     if not any(finding.subject == _WORKERS and finding.verdict is Verdict.FAULT for finding in sizes):
         yield asyncio.run(first_prompt(engine))
+    if spec.start_encoder is not None:
+        yield asyncio.run(projector(spec.start_encoder))
 
 
 def processor(system_info: str, flags: frozenset[str]) -> Iterator[Finding]:

@@ -56,6 +56,14 @@ def test_a_split_model_comes_with_all_its_parts(hub: Hub, tmp_path: Path) -> Non
     assert steps.count == 300
 
 
+def test_a_projector_comes_along(hub: Hub, tmp_path: Path) -> None:
+    names = ("name-Q8_0.gguf", "name-Q4_K_M.gguf", "mmproj-name-F32.gguf", "mmproj-name-F16.gguf")
+    hub.repositories["org/name"] = {name: name.encode() for name in names}
+    files, _ = bring("org/name:q8_0", tmp_path)
+    assert [file.name for file in files] == ["name-Q8_0.gguf", "mmproj-name-F16.gguf"]
+    assert files[1].read_bytes() == b"mmproj-name-F16.gguf"
+
+
 def test_a_connection_that_breaks_is_taken_up_again(hub: Hub, tmp_path: Path) -> None:
     hub.repositories["org/name"] = {"name-Q8_0.gguf": CONTENT}
     hub.break_after, hub.breaks = {"name-Q8_0.gguf": 12 << 20}, 1

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import trustme
 from caravan.cli import doctor_checks
-from caravan.cli.doctor_checks import Verdict
+from caravan.cli.finding import Verdict
 from caravan.config.settings import Settings
 from caravan.web.lifecycle import open_web
 from caravan.web.serve import serve

@@ -13,7 +13,8 @@ def _doctor(configuration: Configuration) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from caravan.cli.doctor_checks import Verdict, findings
+    from caravan.cli.doctor_checks import findings
+    from caravan.cli.finding import Verdict
 
     signs = {Verdict.FINE: "[green]ok[/]  ", Verdict.ADVICE: "[yellow]note[/]", Verdict.FAULT: "[red]bad[/] "}
     console = Console(highlight=False, soft_wrap=True)
