@@ -85,6 +85,27 @@ def test_greedy_with_anything_that_matters_is_not_taken_in_bulk(params: dict[str
     assert not sampler(temperature=0, **params).is_argmax
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"repeat_penalty": 1.5, "presence_penalty": 0.4, "frequency_penalty": 0.3},
+        {"dry_multiplier": 0.8, "dry_allowed_length": 1},
+        {"logit_bias": ((3, 5.0), (4, float("-inf"))), "top_k": 1},
+        {"ignore_eos": True, "top_p": 0.1},
+        {"allowed_token_ids": (1, 2), "min_p": 0.9},
+        {"bad_words": ((3,),), "top_n_sigma": 0.1},
+    ],
+)
+def test_greedy_draws_are_those_of_all_stages(params: dict[str, Any]) -> None:
+    short, whole = sampler(temperature=0, **params), sampler(temperature=0, **params)
+    whole._is_greedy = False
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        # Many equal ones: the first of the likeliest is taken.
+        row = rng.integers(0, 4, SIZE).astype(np.float32)
+        assert short.sample(row.copy()) == whole.sample(row)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**63, -1])
 def test_a_seed_repeats_and_choices_differ(seed: int) -> None:
     def draws(index: int) -> list[int]:

@@ -90,10 +90,10 @@ def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates
     found = None if at_most is None else _reaching(logits, at_most)
     if found is not None:
         places, peak = found
-        _check_peak(peak)
+        check_peak(peak)
         return left.take(places)
     low, high = logits.min(), logits.max()
-    _check_peak(np.nan if np.isnan(low) else high)
+    check_peak(np.nan if np.isnan(low) else high)
     if np.isfinite(low):
         return left
     if at_most is not None:
@@ -101,7 +101,7 @@ def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates
     return left.where(left.logits > -np.inf)
 
 
-def _check_peak(peak: np.floating | float) -> None:
+def check_peak(peak: np.floating | float) -> None:
     """Refuse rows by their largest logit, which is NaN if any is."""
     if peak == -np.inf:
         raise ValueError("every token is banned")

@@ -13,7 +13,7 @@ from caravan.engine.continuation import admit
 from caravan.engine.interfaces import Mask
 from caravan.engine.outputs import TokenLogprob
 from caravan.engine.params import SamplingParams
-from caravan.engine.sampling.candidates import Candidates, Floats, Ids, LogSoftmax, from_row
+from caravan.engine.sampling.candidates import Candidates, Floats, Ids, LogSoftmax, check_peak, from_row
 from caravan.engine.sampling.draws import Mirostat, draw_stage, follow
 from caravan.engine.sampling.infill import Infill
 from caravan.engine.sampling.logits_processors import (
@@ -91,7 +91,8 @@ class Sampler:
         self._is_measured = params.score or params.num_logprobs is not None
         self._tells_drawn = params.tells_drawn
         self._softmax: LogSoftmax | None = None
-        self.is_argmax = self._is_argmax(params)
+        self._is_greedy = _takes_likeliest(params) and not params.tells_drawn
+        self.is_argmax = self._is_greedy and not self._processors
 
     @property
     def mirostat_mu(self) -> float | None:
@@ -131,7 +132,12 @@ class Sampler:
                 self._measure(logits, self._tokens.ids)
                 self._note(best)
                 return best
-        token_id = self._admitted(logits, self.candidates(logits))
+        if self._is_greedy and self.guide is None:
+            # What truncates keeps the likeliest, whatever else it leaves out.
+            self._weigh(logits)
+            token_id = _argmax(logits)
+        else:
+            token_id = self._admitted(logits, self.candidates(logits))
         self._note(token_id)
         self._remember(token_id)
         return token_id
@@ -256,25 +262,23 @@ class Sampler:
         for processor in self._processors:
             processor.accept([token_id])
 
-    def _is_argmax(self, params: SamplingParams) -> bool:
-        """Of the later stages only these few can make greedy decoding leave the likeliest token."""
-        return (
-            params.temperature == 0
-            and params.dynatemp_range == 0
-            and params.xtc_probability == 0
-            and params.typical_p == 1
-            and params.mirostat == 0
-            and "infill" not in params.samplers
-            and not params.tells_drawn
-            and not self._processors
-        )
+
+def _takes_likeliest(params: SamplingParams) -> bool:
+    """Of what comes after penalties, only these few can make greedy decoding leave the likeliest token."""
+    return (
+        params.temperature == 0
+        and params.dynatemp_range == 0
+        and params.xtc_probability == 0
+        and params.typical_p == 1
+        and params.mirostat == 0
+        and "infill" not in params.samplers
+    )
 
 
 def _argmax(logits: Floats) -> int:
     token_id = int(logits.argmax())
     # NumPy's argmax finds a NaN before any number, so one look covers the whole row.
-    if not np.isfinite(logits[token_id]):
-        raise ValueError("a logit is not a number")
+    check_peak(logits[token_id])
     return token_id
 
 

@@ -182,6 +182,8 @@ class TracedSampler(Sampler):
         num_candidates: int,
     ) -> None:
         super().__init__(params, prompt, index, tokens, guide)
+        # Each stage is to be told.
+        self._is_greedy = False
         self._recorder = _Recorder(num_candidates, tokens.ids)
         self._processors = [_TracedProcessor(one, self._recorder) for one in self._processors]
         named = zip(stage_names(params), self._stages, strict=True)
