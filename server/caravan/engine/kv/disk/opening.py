@@ -18,7 +18,7 @@ def open_disk_cache(config: EngineConfig, ranges: RangeStates | None) -> DiskCac
         return None
     name = Path(config.model_path).name
     if ranges is None:
-        log.warning("%s: its prefixes are not kept on the disk: there are too many sequences", name)
+        log.warning("%s: its prefixes are not kept on the disk: they cannot be copied in pieces", name)
         return None
     try:
         return DiskCache(
