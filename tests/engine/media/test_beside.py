@@ -16,7 +16,6 @@ from tests.engine.lives import Lives, rest
 from tests.engine.media.images import Part, random_image, with_images
 from tests.fakes import FakeContext
 
-
 STEM = [number % 200 for number in range(0, 700, 7)]
 
 
