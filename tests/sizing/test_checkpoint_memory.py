@@ -9,7 +9,7 @@ from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.sizing.checkpoint_memory import checkpoint_size, with_checkpoints
 from caravan.sizing.kv_bytes import bytes_per_sequence
 from caravan.sizing.sizes import need
-from caravan.sizing.windows import saved_bytes, window_cells, window_layers
+from caravan.sizing.windows import fewer_sequences, saved_bytes, window_cells, window_layers
 
 from tests.conftest import TinyModels
 from tests.llama.native import Opener, Run, text
@@ -65,6 +65,27 @@ def test_windows_are_kept_alone_where_that_is_less() -> None:
     assert not everything.config.keeps_windows
     saved = (32768 - 9 * 512) * (22 * 1024 + 52)
     assert everything.memory.cells - sizes.memory.cells == saved
+
+
+def test_it_is_known_with_how_many_sequences_windows_spare_memory() -> None:
+    """At the usual sizes llama.cpp would keep more for the windows of all sequences than there are cells."""
+    usual = settled(GEMMA).config
+    assert (usual.num_cells, usual.keeps_windows) == (8192, False)
+    found = fewer_sequences(usual, GEMMA)
+    assert found is not None
+    count, spared = found
+    assert count == 7
+    fewer = settled(GEMMA, max_sequences=count).config
+    assert fewer.keeps_windows
+    assert fewer_sequences(fewer, GEMMA) is None
+    same = {"max_running": 7, "checkpoint_bytes": 64 << 20}
+    kept, less = (settled(GEMMA, max_sequences=number, **same).memory.cells for number in (64, count))
+    assert kept - less == pytest.approx(spared, rel=0.01)
+    for config, header in (
+        (settled(HEADER).config, HEADER),
+        (msgspec.structs.replace(usual, num_cells=1024), GEMMA),
+    ):
+        assert fewer_sequences(config, header) is None
 
 
 def test_what_the_operator_set_holds_where_it_makes_sense() -> None:

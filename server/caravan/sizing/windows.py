@@ -66,3 +66,19 @@ def window_bytes(config: EngineConfig, header: GgufHeader) -> int:
     """Tell what the windows of one sequence occupy in all layers."""
     layers = zip(window_layers(header), cell_bytes_of_layers(header, config.context), strict=True)
     return header.count("attention.sliding_window") * sum(size for is_window, size in layers if is_window)
+
+
+def fewer_sequences(config: EngineConfig, header: GgufHeader) -> tuple[int, int] | None:
+    """Tell with how many sequences layers with a window would have half of the cells, and the bytes that this
+    spares beside what checkpoints take; None where there are no such layers, they keep no more than windows,
+    or a single one is too large.
+    """
+    size = window_bytes(config, header)
+    if not size or config.keeps_windows:
+        return None
+    window, half = header.count("attention.sliding_window"), config.num_cells // 2
+    count = (half - config.batch_size) // window
+    cells = windows.window_cells(window, count, config.batch_size)
+    if count < 1:
+        return None
+    return count, (config.num_cells - cells) * size // window

@@ -135,6 +135,18 @@ def _raw_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
     pairs = ", ".join(f"{name} {value}" for name, value in model.sampling.items())
     yield "recommends", pairs or "nothing"
     yield from _size_rows(model.sizes)
+    yield from _window_rows(model)
+
+
+def _window_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
+    """How memory could be spared where layers with a window keep all that the others do."""
+    from caravan.sizing.windows import fewer_sequences
+
+    config = model.sizes.config
+    if found := fewer_sequences(config, model.header):
+        count, spared = found
+        kept = f"layers with one keep all tokens, for {config.max_sequences} sequences"
+        yield "windows", f"{kept}; --max-sequences {count} would spare {shown_bytes(spared)}"
 
 
 def _template_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
