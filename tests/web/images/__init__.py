@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from caravan.engine.media.values import SharedEmbeddings
 from caravan.media.values import (
@@ -15,10 +16,13 @@ from caravan.media.values import (
     MediaRefusedError,
 )
 from caravan.models.loaded_model import LoadedModel
+from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine, loaded_model
 
 BEGIN, END = 1, 2
+USER = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+Fields = dict[str, Any]
 _FAULTS = {
     b"broken": MediaRefusedError("is no image that can be read"),
     b"busy": MediaBusyError("later"),
@@ -84,3 +88,18 @@ def prompt(engine: ScriptedEngine) -> str:
         assert set(request.token_ids[run.start : run.start + run.num_cells]) == {-1}
     assert request.token_ids.count(-1) == sum(run.num_cells for run in request.media)
     return b"".join(parts).decode()
+
+
+def chat(client: TestClient, *parts: object, **fields: object) -> Fields:
+    body = {"model": "fake", "messages": [{"role": "user", "content": list(parts)}], **fields}
+    answer = client.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    data: Fields = answer.json()
+    return data
+
+
+def refusal(client: TestClient, part: object, path: str = "/v1/chat/completions") -> tuple[int, str, str]:
+    body = {"model": "fake", "messages": [{"role": "user", "content": [text("a"), part]}]}
+    answer = client.post(path, json=body)
+    error = answer.json()["error"]
+    return answer.status_code, error["param"], error["message"]
