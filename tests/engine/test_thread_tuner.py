@@ -117,6 +117,19 @@ def test_steps_of_many_numbers_of_rows_are_compared_with_their_like(seed: int) -
     assert sum(number_used(tuner, noisy(shared(2), seed), 5.0)[3:]) == 0
 
 
+def test_prompts_take_all_threads_unless_others_use_the_processors() -> None:
+    tuner = ThreadTuner(2, is_limited_by_arithmetic=True)
+    for _ in range(500):
+        assert tuner.num_threads == 2
+        tuner.observe(256, shared(2)(2, 256))
+    for _ in range(500):
+        took = shared(1)(tuner.num_threads, 256)
+        tuner.observe(256, took, 0.4 * took)
+    assert tuner.num_threads == 1
+    passed(tuner, shared(2), 20.0, lambda: 256)
+    assert tuner.num_threads == 2
+
+
 def test_prompts_and_answers_have_numbers_of_their_own() -> None:
     context = FakeContext()
     threads = StepThreads(context, EngineConfig(model_path="", num_threads=2, adapts_threads=True))

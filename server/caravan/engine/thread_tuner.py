@@ -75,10 +75,13 @@ class ThreadTuner:
     """Tries fewer and more threads, from 1 to `most`, now and then for a few steps, and stays with the best.
 
     A try that brings nothing is repeated ever more rarely, and soon when steps have become slower or quicker.
+    With `is_limited_by_arithmetic`, fewer are tried only while others use the processors.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, is_limited_by_arithmetic: bool = False) -> None:
+        self._is_limited_by_arithmetic = is_limited_by_arithmetic
         self._numbers = _ladder(most)
+        self._near = [_neighbours(self._numbers, place) for place in range(len(self._numbers))]
         self._place = len(self._numbers) - 1
         self._trial: int | None = None
         # The number in use, as seen just before a try, and the number that is tried.
@@ -114,16 +117,19 @@ class ThreadTuner:
             self._judge(self._trial)
             return
         self._watch(num_rows, seconds, waited)
-        if not self._usual.is_enough:
-            return
-        due = [place for place in self._neighbours() if self._due[place] <= self._clock]
-        if not due:
+        due = [place for place in self._near[self._place] if self._due[place] <= self._clock]
+        if not due or not self._usual.is_enough:
             return
         if self._clock - self._seen_at > self._usual.total:
             # What a try is held against is to be from just before.
             self._forget()
+            return
+        worth = [place for place in due if self._is_worth_trying(place)]
+        if worth:
+            self._trial, self._tried = min(worth, key=lambda place: self._due[place]), _Look()
         else:
-            self._trial, self._tried = min(due, key=lambda place: self._due[place]), _Look()
+            for place in due:
+                self._due[place] = self._clock + _FIRST_PAUSE
 
     def _watch(self, num_rows: int, seconds: float, waited: float) -> None:
         """Note a step with the usual number, and whether such steps take as long as they did."""
@@ -164,14 +170,17 @@ class ThreadTuner:
     def _forget(self) -> None:
         self._usual, self._drift = _Look(), 1.0
 
-    def _neighbours(self) -> list[int]:
-        """The next fewer, half as many, and the next more: one less may be no better where half is."""
-        fewer = [
-            place for place in range(self._place) if 2 * self._numbers[place] <= self._numbers[self._place]
-        ]
+    def _is_worth_trying(self, place: int) -> bool:
         is_alone = self._usual.waited <= (1 - _UNSHARED) * self._usual.total
-        near = {self._place - 1, *fewer[-1:], *([self._place + 1] if is_alone else ())}
-        return [place for place in near if 0 <= place < len(self._numbers)]
+        if place > self._place:
+            return is_alone
+        return not (is_alone and self._is_limited_by_arithmetic)
+
+
+def _neighbours(numbers: list[int], place: int) -> set[int]:
+    """Places of the next fewer, half as many, and the next more: one less may be no better where half is."""
+    halves = [fewer for fewer in range(place) if 2 * numbers[fewer] <= numbers[place]]
+    return {place - 1, place + 1, *halves[-1:]} & set(range(len(numbers)))
 
 
 def _ladder(most: int) -> list[int]:
@@ -188,7 +197,9 @@ class StepThreads:
     def __init__(self, context: DecodingContext, config: EngineConfig) -> None:
         self._context = context
         most = config.num_threads if config.adapts_threads and context.can_change_threads else 1
-        self._answers, self._prompts = ThreadTuner(most), ThreadTuner(most)
+        self._answers = ThreadTuner(most)
+        # A try with fewer would hold up streams beside a prompt.
+        self._prompts = ThreadTuner(most, is_limited_by_arithmetic=True)
         self._tuner = self._answers
         self._num_threads = most
         # When the last step ended, if it was one of answers alone.
