@@ -107,7 +107,8 @@ class OllamaModelList(Schema):
 class OllamaLoadedModel(Schema):
     """A loaded model. `size` is the memory that it may take, and `size_vram` what of it is a GPU's.
 
-    `expires_at` is the end of time: models go when others need their memory, not after a while.
+    `expires_at` is when the model goes if nobody uses it, as `keep_alive` and the operator say. Else it is
+    the end of time: models go when others need their memory.
     """
 
     name: str

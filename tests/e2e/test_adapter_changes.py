@@ -3,23 +3,29 @@
 import asyncio
 import json
 import logging
+import os
+import signal
 import threading
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from caravan.auth.principal import ANONYMOUS
+from caravan.config.engine_config import EngineConfig
 from caravan.config.settings import Settings
+from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.errors import InvalidValueError, ModelNotFoundError
 from caravan.models import registry_of
 from caravan.models.discovery import CatalogError
 
 from tests.conftest import TinyModels
+from tests.engine.started import started
 from tests.live_server import live_server
 from tests.tiny_adapter import write_adapter
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE, until, wait_until
 
 ADAPTERS = "/admin/models/tiny/adapters"
 
@@ -186,6 +192,39 @@ def test_a_file_that_is_gone_does_not_keep_the_model_away(
     assert told(client, "tiny")[0] == plain
     assert client.delete(f"{ADAPTERS}/late").status_code == 200
     assert ask(client, "late").status_code == 404
+
+
+def test_an_engine_that_dies_comes_back_without_an_adapter_whose_file_is_gone(
+    tiny_models: TinyModels, folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "late.gguf"
+    file.write_bytes((folder / "one.gguf").read_bytes())
+    kept = (("sql", str(folder / "sql.gguf")),)
+    config = EngineConfig(
+        model_path=str(tiny_models["qwen2"]), context_size=256, num_threads=1, adapters=kept
+    )
+
+    async def live() -> None:
+        async with started(config) as engine:
+            for name, path in (("late", file), ("two", folder / "two.gguf")):
+                await engine.adapters.add(name, str(path))
+            for is_there in (False, True):
+                file.rename(tmp_path / "away") if not is_there else (tmp_path / "away").rename(file)
+                assert engine.pid is not None
+                num_restarts = engine.num_restarts
+                os.kill(engine.pid, signal.SIGKILL)
+                await until(partial(is_back, engine, num_restarts))
+                assert set(engine.missing_adapters) == (set() if is_there else {"late"})
+            await engine.adapters.remove("late")
+            await engine.adapters.remove("sql")
+            assert [name for name, _ in engine.config.added_adapters] == ["two"]
+            assert engine.config.adapters == ()
+
+    asyncio.run(live())
+
+
+def is_back(engine: AsyncEngine, num_restarts: int) -> bool:
+    return engine.is_ready and engine.num_restarts > num_restarts
 
 
 def test_what_cannot_be_offered_is_not_added_and_what_is_counts_as_memory(

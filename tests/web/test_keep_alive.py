@@ -1,6 +1,8 @@
 """`keep_alive` on every kind of route: the model goes when the request wants it, or the sender is told."""
 
+import time
 from collections.abc import Generator, Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -90,6 +92,16 @@ def test_what_is_no_duration_is_refused(client: TestClient, path: str, body: Map
         answer = client.post(path, json={**body, "model": "fake", "keep_alive": asked})
         assert answer.status_code == 400
         assert "'keep_alive' must be a duration" in answer.text or "keep_alive must be" in answer.text
+
+
+def test_ollamas_list_says_when_the_model_goes(client: TestClient) -> None:
+    """The operator's ten minutes, or what the last request wants, from now on."""
+    path, body = ROUTES[0]
+    for asked, seconds in ((None, 600), ("5m", 300), (-1, 600), (30, 30)):
+        before = time.time()
+        client.post(path, json={**body, "model": "fake", "keep_alive": asked})
+        told = datetime.fromisoformat(client.get("/api/ps").json()["models"][0]["expires_at"])
+        assert before + seconds - 1 <= told.timestamp() <= time.time() + seconds
 
 
 def test_a_pinned_model_stays_and_the_sender_is_told(engine: ScriptedEngine) -> None:

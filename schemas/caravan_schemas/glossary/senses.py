@@ -187,7 +187,7 @@ _OTHERS = {
         "name": "The model, by its name.",
         "size": "The memory that the model may take, in bytes.",
         "size_vram": "What of it is a GPU's, in bytes.",
-        "expires_at": "The end of time: models go when others need their memory, not after a while.",
+        "expires_at": "When the model goes if nobody uses it; the end of time where nobody has said.",
         "details": "What the model's file says of itself.",
     },
     "OllamaModelDetails": {"format": "Always `gguf`."},

@@ -64,8 +64,6 @@ class Adapters:
         run have ended and its memory is free. Raises ModelNotFoundError and NotServedError.
         """
         async with self._turn:
-            if slot.loading is not None:
-                await asyncio.wait([slot.loading])
             spec = slot.spec
             if name not in spec.adapter_files:
                 raise ModelNotFoundError(f"'{spec.id}' has no adapter '{name[:200]}'.", param="name")
@@ -74,6 +72,8 @@ class Adapters:
             left = {known: path for known, path in spec.adapter_files.items() if known != name}
             changed = await in_thread(spec.adapted, left)
             size = await in_thread(_size_of, spec.adapter_files[name])
+            while slot.loading is not None:
+                await asyncio.wait([slot.loading])
             _use(slot, changed, 0)
             del self._by_name[name]
             if slot.model is None:

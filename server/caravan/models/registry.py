@@ -97,6 +97,10 @@ class ModelRegistry:
         """Where a model stands, by a name that has been found."""
         return self._by_name[name].status
 
+    def seconds_left(self, name: str) -> float:
+        """How long a loaded model stays if nobody uses it; infinite until others need its memory."""
+        return self._by_name[name].seconds_left
+
     def loaded(self, name: str) -> LoadedModel | None:
         """The model if it is loaded, by a name that has been found. Only a lease keeps it."""
         return self._by_name[name].model

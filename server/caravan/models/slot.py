@@ -149,23 +149,25 @@ class ModelSlot:
     @property
     def is_stale(self) -> bool:
         """Whether nobody has used it for as long as it is to stay."""
-        is_idle = self.can_be_used and not self.num_users and not self.spec.pinned
-        return is_idle and self._clock() - self._idle_since >= self._stay_seconds()
+        return self.can_be_used and not self.num_users and self.seconds_left <= 0
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it stays if nobody uses it from now on: as the operator says, or shorter if its last
+        request wants that and no other key has lately used it. Infinite is until others need its memory.
+        """
+        if self.spec.pinned:
+            return math.inf
+        longest = self.spec.idle_unload or math.inf
+        key, seconds = self._last
+        if seconds is not None and seconds >= 0 and not self.users.has_others(key):
+            longest = min(seconds, longest)
+        return longest if self.num_users else longest - (self._clock() - self._idle_since)
 
     @property
     def is_wanted(self) -> bool:
         """Whether anybody waits for it, or it is to be there always."""
         return self.spec.preload or any(not place.done() for _, place in self._waiting)
-
-    def _stay_seconds(self) -> float:
-        """How long it is to stay unused: as the operator says, or shorter if its last request wants that and
-        no other key has lately used it.
-        """
-        longest = self.spec.idle_unload or math.inf
-        key, seconds = self._last
-        if seconds is None or seconds < 0 or self.users.has_others(key):
-            return longest
-        return min(seconds, longest)
 
     def entry(self) -> LoadedEntry:
         """What evictions are decided by."""

@@ -1,5 +1,6 @@
 """Models as Ollama lists and shows them, from what their files say and how they are served here."""
 
+import time
 from collections.abc import Iterator, Mapping
 
 from caravan_schemas.models import Ability, ModelDefault
@@ -25,8 +26,10 @@ from caravan.models.file_facts import FileFacts
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 
-# Models go when others need their memory, and not after a while.
+# Models go when others need their memory, unless somebody says when.
 _NEVER = "9999-12-31T23:59:59Z"
+# Longer than anybody waits, and not beyond what a date can be, in seconds.
+_LONGEST = 100 * 366 * 86400
 # What Ollama tells of models that write text.
 _WORDS = ("completion", "tools", "vision", "audio", "thinking", "insert")
 
@@ -48,7 +51,7 @@ class OllamaModels:
         """List those that are loaded."""
         models = [(spec, self._registry.loaded(spec.id)) for spec in self._registry.usable(principal)]
         return OllamaLoadedList(
-            models=[await _running(spec, model) for spec, model in models if model is not None]
+            models=[await self._running(spec, model) for spec, model in models if model is not None]
         )
 
     async def show(self, request: OllamaShowRequest, context: RequestContext) -> OllamaShown:
@@ -71,6 +74,20 @@ class OllamaModels:
             capabilities=_capabilities(model or facts),
         )
 
+    async def _running(self, spec: ModelSpec, model: LoadedModel) -> OllamaLoadedModel:
+        facts = await in_thread(spec.read_facts)
+        seconds = self._registry.seconds_left(spec.id)
+        return OllamaLoadedModel(
+            name=shown_name(spec.id),
+            model=shown_name(spec.id),
+            size=model.engine.need.total,
+            size_vram=model.engine.need.on_gpus,
+            digest=facts.digest,
+            details=_details(facts),
+            expires_at=moment(time.time() + seconds) if seconds < _LONGEST else _NEVER,
+            context_length=model.context_size,
+        )
+
 
 async def _listed(spec: ModelSpec, name: str) -> OllamaModel:
     facts = await in_thread(spec.read_facts)
@@ -81,20 +98,6 @@ async def _listed(spec: ModelSpec, name: str) -> OllamaModel:
         size=facts.num_bytes,
         digest=facts.digest,
         details=_details(facts),
-    )
-
-
-async def _running(spec: ModelSpec, model: LoadedModel) -> OllamaLoadedModel:
-    facts = await in_thread(spec.read_facts)
-    return OllamaLoadedModel(
-        name=shown_name(spec.id),
-        model=shown_name(spec.id),
-        size=model.engine.need.total,
-        size_vram=model.engine.need.on_gpus,
-        digest=facts.digest,
-        details=_details(facts),
-        expires_at=_NEVER,
-        context_length=model.context_size,
     )
 
 
