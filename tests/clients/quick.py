@@ -20,6 +20,13 @@ _SMOLAGENTS = {
 }
 
 
+# Each sends images to a model that sees, beside what it does with the model that ships.
+SEEING = (
+    _program("openai (Python)", "openai-3", "openai", "images_openai"),
+    _program("openai (Python), older", "openai-2", "openai", "images_openai"),
+    _program("anthropic (Python)", "anthropic", "anthropic", "images_anthropic"),
+    _program("ollama (Python)", "ollama", "ollama", "images_ollama"),
+)
 PROGRAMS = (
     _program("openai (Python)", "openai-3", "openai", "openai_python"),
     _program("openai (Python), older", "openai-2", "openai", "openai_python"),

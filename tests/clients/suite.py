@@ -7,15 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 from caravan.models.resident import model_path
 
-from tests.clients.programs import HERE, MODEL, ROOT, Program, Row
-from tests.clients.quick import PROGRAMS
-from tests.faults.process import ServerProcess
+from tests.clients.programs import HERE, MODEL, ROOT, Program, Row, steps
+from tests.clients.quick import PROGRAMS, SEEING
+from tests.faults.process import ServerProcess, server_process
+from tests.tiny_projector import write_tiny_pair
 from tests.waiting import PATIENCE
 
 
@@ -25,6 +26,24 @@ def test_a_client_has_its_conversation(talk: Callable[[Program], None], program:
         assert program.environment == "node", "run make test-clients"
         pytest.skip(f"{program.name} is not installed in {program.folder.relative_to(ROOT)}")
     talk(program)
+
+
+@pytest.fixture(scope="module")
+def seeing_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ServerProcess]:
+    """A server whose model sees; a projector that lies beside a model is its own."""
+    model, _ = write_tiny_pair(tmp_path_factory.mktemp("sees"), "llava")
+    with server_process("--model", str(model), "--model-id", "sees", "--threads", "1") as server:
+        yield server
+
+
+@pytest.mark.parametrize("program", SEEING, ids=lambda program: program.name)
+def test_a_client_sends_images(seeing_server: ServerProcess, rows: list[Row], program: Program) -> None:
+    found, printed = steps(program, seeing_server.url, "sees")
+    assert found, printed
+    assert all(outcome == "ok" for outcome, _ in found), printed
+    for row in rows:
+        if row.name == program.name:
+            row.passed += [name for _, name in found]
 
 
 def test_lm_evaluation_harness_finds_the_models_own_numbers(
