@@ -170,8 +170,7 @@ def _placement(config: EngineConfig, header: GgufHeader, given: Resources) -> Pl
 def _at_start(config: EngineConfig, header: GgufHeader, given: Resources) -> int:
     """Bytes of the machine's memory that are taken when the model is loaded."""
     placement = _placement(config, header, given)
-    moved = placement.num_moved - _taken(placement, given, is_shared=True)
-    return need(config, header).at_start - moved
+    return need(config, header).at_start - placement.num_moved + _taken(placement, given, is_shared=True)
 
 
 def _taken(placement: Placement, given: Resources, *, is_shared: bool) -> int:
@@ -182,8 +181,7 @@ def _taken(placement: Placement, given: Resources, *, is_shared: bool) -> int:
 
 def _on_workers(placement: Placement, given: Resources) -> int:
     """Bytes of other machines."""
-    pairs = zip(placement.taken, given.gpus, strict=True)
-    return sum(taken for taken, gpu in pairs if gpu.is_remote)
+    return sum(taken for taken, gpu in zip(placement.taken, given.gpus, strict=True) if gpu.is_remote)
 
 
 def _fits(config: EngineConfig, header: GgufHeader, given: Resources) -> bool:
@@ -233,8 +231,8 @@ def _with_sequences(config: EngineConfig, header: GgufHeader, given: Resources) 
         sequences //= 2
     if sequences < running:
         running = sequences
-        free = _free(config, given)
-        reason = "by max_sequences" if config.max_sequences else f"in {free >> 20} MiB of memory"
+        free = f"in {_free(config, given) >> 20} MiB of memory"
+        reason = "by max_sequences" if config.max_sequences else free
     return msgspec.structs.replace(config, max_running=running, max_sequences=sequences), reason
 
 
