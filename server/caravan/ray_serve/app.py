@@ -59,7 +59,8 @@ def engine_configs(settings: Settings) -> dict[str, EngineConfig]:
     for spec in model_specs(settings, lambda config: config):  # type: ignore[arg-type, return-value]
         config = spec.make_engine()
         assert isinstance(config, EngineConfig)
-        found[spec.id] = config
+        # Images are read nowhere: see `caravan.ray_serve.ingress`.
+        found[spec.id] = msgspec.structs.replace(config, projector_path="")
     return found
 
 
