@@ -1,13 +1,17 @@
 """Images in prompts: the text is that of each request alone, whatever runs beside it or ran before."""
 
+import dataclasses
+import gc
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from caravan.engine.outputs import FinishReason
 from caravan.engine.params import GenerationRequest
+from caravan.llama.model_file import LookAtWeights, Weights, always_sound
 
 from tests.engine.harness import Harness, Key, request
 from tests.engine.media.fake_positions import FakePositions
@@ -35,6 +39,7 @@ def opened(kind: str) -> Open:
         max_sequences: int = 16,
         batch_size: int | None = None,
         checkpoint_bytes: int | None = None,
+        look_at_weights: LookAtWeights = always_sound,
     ) -> Harness:
         context = FakeContext(num_cells, max_sequences)
         if kind == "positions":
@@ -53,6 +58,7 @@ def opened(kind: str) -> Open:
             batch_size=batch_size,
             checkpoint_bytes=checkpoint_bytes,
             positioned=kind == "positions",
+            look_at_weights=look_at_weights,
         )
 
     return open_one
@@ -246,6 +252,8 @@ def test_faults_are_told_to_their_request_alone(opened: Open, draw: Draw, tmp_pa
         replace(good, id="twice", media=(run, run)),
         replace(good, id="none", media=()),
         replace(good, id="key", media=(replace(run, key=b"x"),)),
+        with_images(request("infinite", [0]), [[1] * 5, spoilt(tmp_path, image, np.inf), [2]]),
+        with_images(request("nan", [0]), [[1] * 5, spoilt(tmp_path, image, np.nan), [2]]),
         replace(good, id="positions", media=(replace(run, positions=b"1234"),)),
     ]
     harness = opened()
@@ -253,6 +261,34 @@ def test_faults_are_told_to_their_request_alone(opened: Open, draw: Draw, tmp_pa
     reasons = harness.reasons()
     assert all(reasons[item.id, 0] == [FinishReason.ERROR] for item in bad)
     assert texts["good", 0] == alone(opened, [good])["good", 0]
+
+
+def spoilt(folder: Path, image: Image, value: float) -> Image:
+    """The same with a number that is none."""
+    embeddings = image.embeddings.copy()
+    embeddings[-1, 2] = value
+    path = folder / f"{value}.embeddings"
+    path.write_bytes(bytes(64) + embeddings.tobytes())
+    return dataclasses.replace(image, path=str(path), embeddings=embeddings)
+
+
+def test_weights_that_may_be_others_have_an_image_computed_again(opened: Open, draw: Draw) -> None:
+    looks = iter([*[Weights.SOUND] * 2, Weights.SUSPECT, Weights.SOUND, Weights.SUSPECT])
+    harness = opened(look_at_weights=lambda: next(looks, Weights.SOUND))
+    requests = mixed(draw, 3, 4)
+    assert harness.run(requests) == alone(opened, requests)
+
+
+def test_embeddings_are_let_go_of_with_their_request(opened: Open, draw: Draw) -> None:
+    made = with_images(request("a", [0]), [[1] * 5, draw(1), [2] * 5])
+    path = made.media[0].embeddings.path
+    harness = opened()
+    harness.engine.submit(made)
+    harness.engine.turn()
+    assert path in Path("/proc/self/maps").read_text()
+    harness.finish()
+    gc.collect()
+    assert path not in Path("/proc/self/maps").read_text()
 
 
 def test_the_file_may_go_once_the_request_is_taken(opened: Open, draw: Draw) -> None:

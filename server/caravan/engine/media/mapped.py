@@ -115,7 +115,11 @@ def _embeddings(shared: SharedEmbeddings) -> NDArray[np.float32]:
             pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise MediaError(f"the embeddings of an image cannot be read: {error.strerror}") from error
-    return np.frombuffer(pages, np.float32, count, shared.offset).reshape(shared.rows, shared.width)
+    found = np.frombuffer(pages, np.float32, count, shared.offset)
+    # What is not finite would be in all that sees it. Both ends tell, and cost no array.
+    if not np.isfinite(found.min()) or not np.isfinite(found.max()):
+        raise MediaError("the embeddings of an image are not finite")
+    return found.reshape(shared.rows, shared.width)
 
 
 def _positions(run: MediaRun, num_parts: int) -> NDArray[np.int32]:
