@@ -1,76 +1,18 @@
 """Images in prompts: the text is that of each request alone, whatever runs beside it or ran before."""
 
-import dataclasses
-import gc
 import random
-from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from caravan.engine.outputs import FinishReason
 from caravan.engine.params import GenerationRequest
-from caravan.llama.model_file import LookAtWeights, Weights, always_sound
 
-from tests.engine.harness import Harness, Key, request
-from tests.engine.media.fake_positions import FakePositions
-from tests.engine.media.images import Image, Part, random_image, with_images
-from tests.fakes import FakeContext
+from tests.engine.harness import Key, request
+from tests.engine.media.images import Part, with_images
+from tests.engine.media.kinds import Draw, Open, alone
+from tests.fakes import VOCAB_SIZE
 
 pytestmark = pytest.mark.usefixtures("either_attention")
-
-Open = Callable[..., Harness]
-Draw = Callable[..., Image]
-
-# A kind of context, and whether an image may be computed in pieces.
-KINDS = ["causal", "whole", "positions", "state", "windows"]
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def opened(kind: str) -> Open:
-    def open_one(
-        num_cells: int = 4096,
-        max_sequences: int = 16,
-        batch_size: int | None = None,
-        checkpoint_bytes: int | None = None,
-        look_at_weights: LookAtWeights = always_sound,
-    ) -> Harness:
-        context = FakeContext(num_cells, max_sequences)
-        if kind == "positions":
-            context = FakePositions(num_cells, max_sequences)
-        elif kind == "state":
-            context = FakeContext(num_cells, max_sequences, can_cut=False, can_checkpoint=True)
-        elif kind == "windows":
-            context = FakeContext(
-                num_cells, max_sequences, sliding_window=24, keeps_windows=True, can_checkpoint=True
-            )
-        elif kind == "whole":
-            # The largest image has to fit.
-            batch_size = batch_size or 80
-        return Harness(
-            context,
-            batch_size=batch_size,
-            checkpoint_bytes=checkpoint_bytes,
-            positioned=kind == "positions",
-            look_at_weights=look_at_weights,
-        )
-
-    return open_one
-
-
-@pytest.fixture
-def draw(kind: str, tmp_path: Path) -> Draw:
-    def draw_one(seed: int, rows: int = 3, columns: int = 5) -> Image:
-        grid = (rows, columns) if kind == "positions" else None
-        return random_image(tmp_path, seed, rows * columns, grid=grid, is_causal=kind != "whole")
-
-    return draw_one
 
 
 def mixed(draw: Draw, seed: int, count: int) -> list[GenerationRequest]:
@@ -103,13 +45,6 @@ def mixed(draw: Draw, seed: int, count: int) -> list[GenerationRequest]:
 
 def tokens(rng: random.Random, least: int, most: int) -> list[int]:
     return [rng.randrange(256) for _ in range(rng.randrange(least, most))]
-
-
-def alone(opened: Open, requests: list[GenerationRequest]) -> dict[Key, str]:
-    texts: dict[Key, str] = {}
-    for item in requests:
-        texts |= opened().run([item])
-    return texts
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -184,20 +119,6 @@ def test_an_image_at_the_end_is_gone_on_from(opened: Open, draw: Draw) -> None:
     assert len(once["a", 0]) > 5
 
 
-def test_an_aborted_image_is_no_beginning(opened: Open, draw: Draw) -> None:
-    """What was given up in the middle of an image serves another up to the image."""
-    image = draw(1, 10, 8)
-    parts: list[Part] = [[1] * 20, image, [2] * 20]
-    harness = opened(batch_size=16) if image.is_causal else opened()
-    harness.engine.submit(with_images(request("a", [0]), parts))
-    for _ in range(4):
-        harness.engine.turn()
-    harness.engine.abort("a")
-    harness.finish()
-    texts = harness.run([with_images(request("b", [0]), parts)])
-    assert texts["b", 0] == alone(opened, [with_images(request("b", [0]), parts)])["b", 0]
-
-
 def test_streams_go_on_beside_images(opened: Open, draw: Draw) -> None:
     harness = opened()
     harness.engine.submit(request("stream", [5] * 4, max_tokens=60))
@@ -236,67 +157,9 @@ def test_prompts_tell_nothing_of_images(opened: Open, draw: Draw) -> None:
     assert [(e.token_id, e.rank) for e in told["b"]] == [(e.token_id, e.rank) for e in told["a"]]
 
 
-def test_faults_are_told_to_their_request_alone(opened: Open, draw: Draw, tmp_path: Path) -> None:
-    image = draw(1)
-    good = with_images(request("good", [0]), [[1] * 5, image, [2] * 5])
-    run = good.media[0]
-    replace = msgspec.structs.replace
-    gone = replace(run, embeddings=replace(run.embeddings, path=str(tmp_path / "gone")))
-    short = replace(run, embeddings=replace(run.embeddings, offset=100))
-    wide = replace(run, embeddings=replace(run.embeddings, width=5))
-    bad = [
-        replace(good, id="gone", media=(gone,)),
-        replace(good, id="short", media=(short,)),
-        replace(good, id="wide", media=(wide,)),
-        replace(good, id="moved", media=(replace(run, start=6),)),
-        replace(good, id="twice", media=(run, run)),
-        replace(good, id="none", media=()),
-        replace(good, id="key", media=(replace(run, key=b"x"),)),
-        with_images(request("infinite", [0]), [[1] * 5, spoilt(tmp_path, image, np.inf), [2]]),
-        with_images(request("nan", [0]), [[1] * 5, spoilt(tmp_path, image, np.nan), [2]]),
-        replace(good, id="positions", media=(replace(run, positions=b"1234"),)),
-    ]
-    harness = opened()
-    texts = harness.run([*bad, good])
-    reasons = harness.reasons()
-    assert all(reasons[item.id, 0] == [FinishReason.ERROR] for item in bad)
-    assert texts["good", 0] == alone(opened, [good])["good", 0]
-
-
-def spoilt(folder: Path, image: Image, value: float) -> Image:
-    """The same with a number that is none."""
-    embeddings = image.embeddings.copy()
-    embeddings[-1, 2] = value
-    path = folder / f"{value}.embeddings"
-    path.write_bytes(bytes(64) + embeddings.tobytes())
-    return dataclasses.replace(image, path=str(path), embeddings=embeddings)
-
-
-def test_weights_that_may_be_others_have_an_image_computed_again(opened: Open, draw: Draw) -> None:
-    looks = iter([*[Weights.SOUND] * 2, Weights.SUSPECT, Weights.SOUND, Weights.SUSPECT])
-    harness = opened(look_at_weights=lambda: next(looks, Weights.SOUND))
-    requests = mixed(draw, 3, 4)
-    assert harness.run(requests) == alone(opened, requests)
-
-
-def test_embeddings_are_let_go_of_with_their_request(opened: Open, draw: Draw) -> None:
-    made = with_images(request("a", [0]), [[1] * 5, draw(1), [2] * 5])
-    path = made.media[0].embeddings.path
-    harness = opened()
-    harness.engine.submit(made)
-    harness.engine.turn()
-    assert path in Path("/proc/self/maps").read_text()
-    harness.finish()
-    gc.collect()
-    assert path not in Path("/proc/self/maps").read_text()
-
-
-def test_the_file_may_go_once_the_request_is_taken(opened: Open, draw: Draw) -> None:
-    image = draw(1)
-    made = with_images(request("a", [0]), [[1] * 5, image, [2] * 5])
-    expected = alone(opened, [made])
-    harness = opened()
-    harness.engine.submit(made)
-    harness.engine.turn()
-    Path(image.path).unlink()
-    assert harness.finish() == expected
+def test_an_image_is_no_token_that_was_repeated(opened: Open, draw: Draw) -> None:
+    made = with_images(request("a", [0], presence_penalty=1.0, max_tokens=9), [[1, 2], draw(1), [3]])
+    (sequence,) = opened().engine._sequence_factory.sequences(made, is_taken=False)
+    row = np.zeros(VOCAB_SIZE, np.float32)
+    sequence.sampler.candidates(row)
+    assert np.flatnonzero(row).tolist() == [1, 2, 3]
