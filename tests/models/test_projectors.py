@@ -1,6 +1,7 @@
 """Which projector a model has: named, found beside it, pulled along; and what it costs if it does not fit."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ from caravan.config.engine_config import EngineConfig
 from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.media.client import EncoderClient, EncoderStartError
-from caravan.models import CatalogError, model_specs
+from caravan.models import CatalogError, model_specs, registry_of
 from caravan.models.hub.names import projector_of as pulled_along
+from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec, load
 from caravan.models.local_models import stored_models
 from caravan.models.projector_names import best
 from caravan.sizing.sizes import resources, sizes_of
 
+from tests.faults.process import child_pids, command_line, is_running
 from tests.tiny_model import EMBED, write_tiny_model
 from tests.tiny_projector import write_tiny_pair, write_tiny_projector
 
@@ -159,3 +162,37 @@ def test_lists_tell_what_a_model_reads_before_it_is_loaded(tmp_path: Path) -> No
     model, _ = write_tiny_pair(tmp_path, "llava")
     assert spec_of(model).read_facts().modalities == {"image"}
     assert spec_of(model, mmproj="none").read_facts().modalities == frozenset()
+
+
+def test_unloading_a_model_ends_its_encoder(tmp_path: Path) -> None:
+    async def work() -> None:
+        model, _ = write_tiny_pair(tmp_path, "llava")
+        registry = registry_of(Settings(model=model))
+        await registry.start()
+        loaded_model = registry.loaded("llava")
+        assert loaded_model is not None
+        encoder = loaded_model.encoder
+        assert isinstance(encoder, EncoderClient)
+        pid = encoder.pid
+        assert pid is not None
+        assert is_running(pid)
+        await registry.close()
+        assert encoder.pid is None
+        assert not is_running(pid)
+
+    asyncio.run(work())
+
+
+def test_a_load_that_fails_leaves_no_encoder(tmp_path: Path) -> None:
+    def refuse(_model: LoadedModel) -> None:
+        raise ValueError("not this one")
+
+    async def work() -> None:
+        model, _ = write_tiny_pair(tmp_path, "llava")
+        before = set(child_pids(os.getpid()))
+        with pytest.raises(ValueError, match="not this one"):
+            await load(spec_of(model), [refuse])
+        left = [pid for pid in child_pids(os.getpid()) if pid not in before]
+        assert not [pid for pid in left if "caravan.media" in command_line(pid)]
+
+    asyncio.run(work())
