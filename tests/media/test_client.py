@@ -322,9 +322,14 @@ def test_a_sound_is_heard(tmp_path: Path) -> None:
         assert run_of(media).key != run_of(other).key
         media.release()
         other.release()
-        for data in (sound_file(61.0), sound_file()[:-9], b"ID3" + bytes(90), image_file(0)):
+        pid = client.pid
+        short = [sound_file(samples / 16_000) for samples in (0, 1, 2, 159, 1_500)]
+        broken = [sound_file()[:-9], b"ID3" + bytes(90), b"\xff\xfb" + bytes(900), b"fLaC" + bytes(99)]
+        for data in (*short, *broken, sound_file(61.0), image_file(0)):
             with pytest.raises(MediaRefusedError):
                 await read(client, data)
+        (await read(client, sound_file(0.1))).release()
+        assert client.pid == pid
         with pytest.raises(MediaRefusedError, match="image"):
             await client.read(MediaInput(kind="image", data=image_file(0)), group="", param="input")
 

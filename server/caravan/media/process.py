@@ -19,7 +19,7 @@ from caravan.llama.model_file import add_file
 from caravan.llama.projector import Chunk, EncodeError, Projector, ProjectorError, SoundError
 from caravan.media import wire
 from caravan.media.images import pixels_of
-from caravan.media.sounds import check_seconds, check_sound
+from caravan.media.sounds import check_decoded, check_sound
 from caravan.media.values import MediaRefusedError
 from caravan.runtime.machine import prefer_as_victim
 
@@ -92,7 +92,7 @@ class Encoder:
                 return self._encoded(chunks, seed, request.path)
         check_sound(request.data, max_seconds=options.max_seconds_of_sound)
         samples = projector.decode_sound(request.data)
-        check_seconds(len(samples) / projector.sample_rate, options.max_seconds_of_sound)
+        check_decoded(len(samples) / projector.sample_rate, options.max_seconds_of_sound)
         seed = self._key(samples)
         with projector.chunks_of_sound(samples) as chunks:
             return self._encoded(chunks, seed, request.path)

@@ -11,6 +11,8 @@ from caravan.media.values import MediaRefusedError
 # Samples a second; a header that says less makes hours of kilobytes.
 _LEAST_RATE = 4_000
 _MOST_RATE = 384_000
+# libmtmd ends its process over a few samples. OpenAI's limit.
+_LEAST_SECONDS = 0.1
 _WHAT = "WAV, MP3 and FLAC"
 # MPEG's lowest, in bytes a second: for a bound of how long a file can be.
 _LEAST_MP3_BYTES = 1_000
@@ -39,11 +41,17 @@ def check_sound(data: bytes, *, max_seconds: float) -> None:
         seconds = 0.0 if len(data) <= max_seconds * 24 * _LEAST_MP3_BYTES else max_seconds + 1
     else:
         raise MediaRefusedError(f"is no sound that is known here; {_WHAT} can be read")
-    check_seconds(seconds, max_seconds)
+    _check_length(seconds, max_seconds)
 
 
-def check_seconds(seconds: float, max_seconds: float) -> None:
-    """Raise MediaRefusedError over a sound that is too long."""
+def check_decoded(seconds: float, max_seconds: float) -> None:
+    """Raise MediaRefusedError over a sound that is too long, or too short."""
+    if seconds < _LEAST_SECONDS:
+        raise MediaRefusedError(f"is shorter than {_LEAST_SECONDS:g} seconds, the least that is read")
+    _check_length(seconds, max_seconds)
+
+
+def _check_length(seconds: float, max_seconds: float) -> None:
     if seconds > max_seconds:
         raise MediaRefusedError(f"is longer than {max_seconds:g} seconds, the most that is read")
 
