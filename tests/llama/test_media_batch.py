@@ -14,6 +14,7 @@ from gguf import GGUFReader
 from numpy.typing import NDArray
 
 from tests.engine.media.images import Image, Part, image, random_image
+from tests.engine.media.models import WITH_GRIDS, write_media_model
 from tests.engine.media.reference import MediaReference
 from tests.llama.test_projector import picture
 from tests.tiny_model import EMBED, write_tiny_model
@@ -65,7 +66,7 @@ def test_a_prompt_with_an_image_is_as_libmtmd_computes_it(kind: str, tmp_path: P
     assert np.abs(rows[0] - rows[1]).max() > 1e-2
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2vl", "lfm2", "mamba"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2vl", "qwen3vl", "lfm2", "mamba"])
 @pytest.mark.parametrize("piece", [1, 7, 64])
 def test_pieces_of_an_image_are_the_whole(kind: str, piece: int, tmp_path: Path, opened: Open) -> None:
     path, parts = drawn(kind, tmp_path)
@@ -124,13 +125,9 @@ def test_what_llama_cpp_would_die_of_is_refused(tmp_path: Path, opened: Open) ->
 
 def drawn(kind: str, folder: Path) -> tuple[Path, list[Part]]:
     """A model of a kind, and a prompt with a random image."""
-    path = folder / f"{kind}.gguf"
-    if kind == "qwen2vl":
-        path, _ = write_tiny_pair(folder, kind)
-    else:
-        write_tiny_model(path, kind)
-    grid = (6, 9) if kind == "qwen2vl" else None
-    looked = random_image(folder, 0, 54, width=EMBED, grid=grid)
+    path, width = write_media_model(folder, kind)
+    grid = (6, 9) if kind in WITH_GRIDS else None
+    looked = random_image(folder, 0, 54, width=width, grid=grid)
     return path, [[5, 6, 7, 8], looked, [9, 10], looked, [11, 12, 13]]
 
 

@@ -12,14 +12,13 @@ from caravan.engine.params import GenerationRequest
 
 from tests.engine.harness import request
 from tests.engine.media.images import Image, Part, random_image, with_images
+from tests.engine.media.models import WITH_GRIDS, write_media_model
 from tests.engine.media.reference import MediaReference
 from tests.engine.real_harness import RealHarness
-from tests.tiny_model import EMBED, write_tiny_model
-from tests.tiny_projector import write_tiny_text
 
 pytestmark = pytest.mark.usefixtures("either_attention")
 
-KINDS = ["llama", "gemma3", "qwen2vl", "lfm2", "mamba"]
+KINDS = ["llama", "gemma3", "qwen2vl", "qwen3vl", "lfm2", "mamba"]
 Open = Callable[..., RealHarness]
 
 
@@ -42,12 +41,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def path(kind: str, tmp_path: Path) -> Path:
-    path = tmp_path / f"{kind}.gguf"
-    if kind == "qwen2vl":
-        write_tiny_text(path, kind)
-    else:
-        write_tiny_model(path, kind)
-    return path
+    return write_media_model(tmp_path, kind)[0]
 
 
 @pytest.fixture
@@ -79,9 +73,16 @@ class Asked:
 
     def image(self, folder: Path, number: int) -> Image:
         rows, columns = self._rng.randrange(2, 6), self._rng.randrange(2, 9)
-        grid = (rows, columns) if self._kind == "qwen2vl" else None
+        grid = (rows, columns) if self._kind in WITH_GRIDS else None
         is_causal = self._kind != "gemma3"
-        return random_image(folder, number, rows * columns, width=EMBED, grid=grid, is_causal=is_causal)
+        return random_image(
+            folder,
+            number,
+            rows * columns,
+            width=self._reference.context.media_width,
+            grid=grid,
+            is_causal=is_causal,
+        )
 
     def text(self, least: int, most: int) -> list[int]:
         return [self._rng.randrange(256) for _ in range(self._rng.randrange(least, most))]
@@ -145,7 +146,7 @@ def test_scarce_memory_gives_the_same_answers(opened: Open, asked: Asked, kind: 
     assert answers(harness) == asked.expected
     stats = harness.engine.stats()
     assert stats.num_preemptions or stats.num_evictions
-    if kind != "qwen2vl":
+    if kind not in WITH_GRIDS:
         # Whose sequences are counted in positions there.
         harness.check_cells()
 
