@@ -62,11 +62,14 @@ def _linear(name: str, rows: int, columns: int, *, biased: bool = True) -> list[
     return [matrix(name, rows, columns), *bias]
 
 
-def _layers(prefix: str) -> list[Tensor]:
+def _layers(prefix: str, *, at_once: bool = False) -> list[Tensor]:
+    """The layers of a tower; queries, keys and values are made `at_once` or each for itself."""
     tensors = []
     for index in range(TOWER_LAYERS):
         block = f"{prefix}.blk.{index}"
-        for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+        if at_once:
+            tensors += _linear(f"{block}.attn_qkv", 3 * TOWER, TOWER)
+        for name in ("attn_out",) if at_once else ("attn_q", "attn_k", "attn_v", "attn_out"):
             # Whisper's keys have no bias, and libmtmd insists on that.
             tensors += _linear(f"{block}.{name}", TOWER, TOWER, biased=prefix == "v" or name != "attn_k")
         tensors += [*_normed(f"{block}.ln1"), *_normed(f"{block}.ln2")]
@@ -125,6 +128,25 @@ _QWEN2VL = Tower(
         *_linear("mm.2", EMBED, EMBED),
     ),
 )
+# Of what a layer has seen, the model's first layer gets a part, too: rows are twice as long as a token's.
+_QWEN3VL = Tower(
+    "qwen3vl",
+    "qwen3vl_merger",
+    {"use_gelu": True, "vision.spatial_merge_size": 2},
+    (
+        _patches(),
+        _patches("v.patch_embd.weight.1"),
+        Tensor("v.patch_embd.bias", (TOWER,), spread=0.1),
+        _positions(NUM_PATCHES),
+        *_layers("v", at_once=True),
+        *_normed("v.post_ln"),
+        *_normed("v.deepstack.0.norm", 4 * TOWER),
+        *_linear("v.deepstack.0.fc1", EMBED, 4 * TOWER),
+        *_linear("v.deepstack.0.fc2", EMBED, EMBED),
+        *_linear("mm.0", EMBED, 4 * TOWER),
+        *_linear("mm.2", EMBED, EMBED),
+    ),
+)
 _ULTRAVOX = Tower(
     "llama",
     "ultravox",
@@ -145,7 +167,7 @@ _ULTRAVOX = Tower(
     hears=True,
 )
 
-TOWERS = {"llava": _LLAVA, "gemma3": _GEMMA3, "qwen2vl": _QWEN2VL, "ultravox": _ULTRAVOX}
+TOWERS = {"llava": _LLAVA, "gemma3": _GEMMA3, "qwen2vl": _QWEN2VL, "qwen3vl": _QWEN3VL, "ultravox": _ULTRAVOX}
 
 
 def write_tiny_projector(path: Path, kind: str, *, seed: int = 0, embed: int = EMBED) -> None:
@@ -180,7 +202,7 @@ def write_tiny_text(path: Path, kind: str, *, seed: int = 0) -> None:
     """Write a model that goes with projectors of this kind."""
     architecture = TOWERS[kind].text_architecture
     generator = np.random.default_rng(seed)
-    shape = _QWEN2VL_TEXT if architecture == "qwen2vl" else ARCHITECTURES[architecture]
+    shape = _TEXTS.get(architecture) or ARCHITECTURES[architecture]
     values: Callable[[Tensor], NDArray[np.float32]] = lambda tensor: drawn(tensor, generator)  # noqa: E731
     write_shape(path, architecture, values, shape=shape)
 
@@ -190,7 +212,14 @@ def _qwen2vl_fields(num_layers: int) -> Fields:
     return attention_fields(num_layers) | {"rope.dimension_sections": [2, HEAD_SIZE // 2 - 5, 3, 0]}
 
 
-_QWEN2VL_TEXT = Architecture(2, _qwen2vl_fields, lambda index: transformer_layer(index, biased=True))
+def _qwen3vl_fields(num_layers: int) -> Fields:
+    return _qwen2vl_fields(num_layers) | {"n_deepstack_layers": 1}
+
+
+_TEXTS = {
+    "qwen2vl": Architecture(2, _qwen2vl_fields, lambda index: transformer_layer(index, biased=True)),
+    "qwen3vl": Architecture(2, _qwen3vl_fields, lambda index: transformer_layer(index, normed=True)),
+}
 
 
 def _fields(tower: Tower) -> Fields:

@@ -22,8 +22,8 @@ from tests.tiny_projector import write_tiny_pair
 from tests.waiting import PATIENCE
 
 CAT, DOG = picture(1), picture(2)
-# By how llama.cpp computes them: with a causal mask, without one, and with positions in a plane.
-KINDS = ("llava", "gemma3", "qwen2vl")
+# By how llama.cpp computes them: with a causal mask, without one, with positions in a plane, in longer rows.
+KINDS = ("llava", "gemma3", "qwen2vl", "qwen3vl")
 _JSON = re.compile(r"^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from tests.tiny_model import EMBED, write_tiny_model
 from tests.tiny_projector import write_tiny_pair, write_tiny_projector
 
-SEEING = ("llava", "gemma3", "qwen2vl")
+SEEING = ("llava", "gemma3", "qwen2vl", "qwen3vl")
+
+# Of those whose rows are longer than a token's.
+WIDTHS = {"qwen3vl": 2 * EMBED}
 
 
 def picture(seed: int, height: int = 40, width: int = 56) -> NDArray[np.uint8]:
@@ -31,7 +34,7 @@ def encoded(projector: Projector, pixels: NDArray[np.uint8]) -> tuple[list[Chunk
         return chunks, found
 
 
-def of_libmtmd(model: Path, path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def of_libmtmd(kind: str, model: Path, path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What libmtmd computes for the image in a prompt, by a model with its weights and a marker in a text."""
     from llama_cpp import mtmd_cpp
 
@@ -51,7 +54,7 @@ def of_libmtmd(model: Path, path: Path, pixels: NDArray[np.uint8]) -> NDArray[np
         chunk = native.mtmd_input_chunks_get(chunks, index)
         if native.mtmd_input_chunk_get_type(chunk) == native.MTMD_INPUT_CHUNK_TYPE_IMAGE:
             assert native.mtmd_encode_chunk(context, chunk) == 0
-            shape = (native.mtmd_input_chunk_get_n_tokens(chunk), EMBED)
+            shape = (native.mtmd_input_chunk_get_n_tokens(chunk), WIDTHS.get(kind, EMBED))
             found = np.ctypeslib.as_array(native.mtmd_get_output_embd(context), shape).copy()
     native.mtmd_input_chunks_free(chunks)
     native.mtmd_bitmap_free(bitmap)
@@ -78,11 +81,11 @@ def projector(pair: tuple[Path, Path]) -> Iterator[Projector]:
 
 
 def test_embeddings_are_those_of_libmtmd_with_the_whole_model(
-    projector: Projector, pair: tuple[Path, Path]
+    projector: Projector, kind: str, pair: tuple[Path, Path]
 ) -> None:
     pixels = picture(0)
     _, found = encoded(projector, pixels)
-    np.testing.assert_array_equal(found, of_libmtmd(*pair, pixels))
+    np.testing.assert_array_equal(found, of_libmtmd(kind, *pair, pixels))
 
 
 def test_the_same_image_is_the_same_and_another_is_not(projector: Projector) -> None:
@@ -96,10 +99,10 @@ def test_the_same_image_is_the_same_and_another_is_not(projector: Projector) -> 
 def test_chunks_say_how_the_model_wants_them(projector: Projector, kind: str) -> None:
     chunks, found = encoded(projector, picture(0))
     (run,) = (chunk for chunk in chunks if chunk.num_cells and not chunk.token_ids)
-    assert found.shape == (run.num_cells, EMBED)
+    assert found.shape == (run.num_cells, WIDTHS.get(kind, EMBED))
     assert np.isfinite(found).all()
     assert run.is_causal == (kind != "gemma3")
-    if kind != "qwen2vl":
+    if not kind.startswith("qwen"):
         assert (run.num_positions, run.positions) == (run.num_cells, b"")
         return
     positions = np.frombuffer(run.positions, np.int32).reshape(run.num_cells, 4)

@@ -83,13 +83,13 @@ def mapped(run: EncodedRun) -> NDArray[np.float32]:
     )
 
 
-@pytest.mark.parametrize("kind", ["llava", "gemma3", "qwen2vl"])
+@pytest.mark.parametrize("kind", ["llava", "gemma3", "qwen2vl", "qwen3vl"])
 def test_embeddings_cross_as_the_projector_makes_them(tmp_path: Path, kind: str) -> None:
     options = config(tmp_path, kind)
     projector = Projector(options.projector_path, options.model_path, num_threads=1)
     with projector.chunks_of_image(picture(5)) as chunks:
         (place,) = (index for index, chunk in enumerate(chunks) if not chunk.token_ids)
-        expected = np.empty((chunks[place].num_cells, EMBED), np.float32)
+        expected = np.empty((chunks[place].num_cells, projector.width), np.float32)
         projector.encode(chunks[place], expected)
 
     async def work(client: EncoderClient) -> None:
