@@ -14,6 +14,7 @@ TAGS = {
     "completions": "Texts that are continued",
     "embeddings": "Texts as vectors",
     "rank": "Documents by how well they meet a query",
+    "audio": "Speech into text",
     "decisions": "Questions with given answers, and how likely each is",
     "decoding": "How an answer is drawn: what each stage leaves of the candidates",
     "models": "What there is, and what it can do",
