@@ -11,6 +11,7 @@ from caravan.media.values import MediaRefusedError
 
 HOST = "images.example.org"
 IMAGE = b"\x89PNG image"
+ANY = range(65536)
 
 
 class _Site(http.server.BaseHTTPRequestHandler):
@@ -74,9 +75,13 @@ async def here(_host: str, _port: int) -> Sequence[str]:
     return ["127.0.0.1"]
 
 
+def is_this_machine(address: str) -> bool:
+    return address == "127.0.0.1"
+
+
 def fetched(url: str, *hosts: str, seconds: float = 10.0) -> bytes:
     """Fetch as if this machine had a public address."""
-    fetcher = ImageFetcher(hosts, is_allowed=lambda _: True, resolve=here, seconds=seconds)
+    fetcher = ImageFetcher(hosts, is_allowed=lambda _: True, resolve=here, ports=ANY, seconds=seconds)
     return asyncio.run(fetcher.fetch(url, 1000))
 
 
@@ -116,12 +121,12 @@ def test_redirects_are_followed_within_the_list(site: Site) -> None:
 
 def test_private_addresses_are_never_asked(site: Site) -> None:
     """Neither by name nor by number, nor by way of a redirect, whatever the list says."""
-    fetcher = ImageFetcher(["*"], resolve=here)
+    fetcher = ImageFetcher(["*"], resolve=here, ports=ANY)
     with pytest.raises(MediaRefusedError, match="has no public address"):
         asyncio.run(fetcher.fetch(site.url("/image"), 1000))
     for host in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433", "0x7f.1"):
         with pytest.raises(MediaRefusedError, match=r"has no public address|is not found"):
-            asyncio.run(ImageFetcher(["*"]).fetch(site.url("/image", host), 1000))
+            asyncio.run(ImageFetcher(["*"], ports=ANY).fetch(site.url("/image", host), 1000))
     assert not site.seen
 
 
@@ -129,7 +134,9 @@ def test_a_redirect_to_this_machine_is_not_followed(site: Site) -> None:
     async def resolve(host: str, _port: int) -> Sequence[str]:
         return ["127.0.0.1"] if host == HOST else ["10.0.0.1"]
 
-    fetcher = ImageFetcher(["*"], resolve=resolve, is_allowed=lambda address: address == "127.0.0.1")
+    fetcher = ImageFetcher(
+        ["*"], resolve=resolve, ports=ANY, is_allowed=lambda address: address == "127.0.0.1"
+    )
     with pytest.raises(MediaRefusedError, match=r"'inner\.example\.org', which has no public address"):
         asyncio.run(fetcher.fetch(site.url("/to/http://inner.example.org/image"), 1000))
 
@@ -142,7 +149,9 @@ def test_a_name_is_resolved_once_for_each_step(site: Site) -> None:
         asked.append(host)
         return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.1"]
 
-    fetcher = ImageFetcher([HOST], resolve=resolve, is_allowed=lambda address: address == "127.0.0.1")
+    fetcher = ImageFetcher(
+        [HOST], resolve=resolve, ports=ANY, is_allowed=lambda address: address == "127.0.0.1"
+    )
     assert asyncio.run(fetcher.fetch(site.url("/image"), 1000)) == IMAGE
     assert asked == [HOST]
 
@@ -152,7 +161,7 @@ def test_all_addresses_of_a_name_have_to_be_public(site: Site) -> None:
         return ["93.184.215.14", "127.0.0.1"]
 
     with pytest.raises(MediaRefusedError, match="has no public address"):
-        asyncio.run(ImageFetcher([HOST], resolve=resolve).fetch(site.url("/image"), 1000))
+        asyncio.run(ImageFetcher([HOST], resolve=resolve, ports=ANY).fetch(site.url("/image"), 1000))
     assert not site.seen
 
 
@@ -165,6 +174,9 @@ def test_what_is_too_much_or_too_slow_is_given_up(site: Site) -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        "http://b\u00fccher..example.org/",
+        f"http://images.example.org/{'a' * 9000}",
+        "http://images.example.org/\u00fc\ud800",
         "http:///image",
         "http://a:b@images.example.org/",
         "http://images.example.org:99999/",
@@ -190,6 +202,7 @@ def test_odd_addresses_are_refused(url: str) -> None:
             "2002:7f00:1::",
             "::127.0.0.1",
         ),
+        *("fec0::1", "5f00::1", "168.63.129.16", "192.0.0.192", "100::1"),
         "localhost",
     ],
 )
@@ -202,3 +215,42 @@ def test_addresses_that_are_not_the_internets(address: str) -> None:
 )
 def test_addresses_of_the_internet(address: str) -> None:
     assert is_public(address)
+
+
+def test_names_of_other_letters_are_asked_as_name_servers_know_them(site: Site) -> None:
+    assert fetched(site.url("/image", "b\u00fccher.example.org"), "*.example.org") == IMAGE
+    assert site.seen[0][0] == f"xn--bcher-kva.example.org:{site.port}"
+
+
+@pytest.mark.parametrize("location", ["//[", "http://[", "http://a:b@images.example.org/", "http://x:99999/"])
+def test_a_redirect_to_nonsense_is_refused(site: Site, location: str) -> None:
+    assert refused(site.url(f"/to/{location}"), "*")
+
+
+def test_only_the_usual_ports_are_asked(site: Site) -> None:
+    fetcher = ImageFetcher([HOST], is_allowed=lambda _: True, resolve=here)
+    with pytest.raises(MediaRefusedError, match=f"leads to the port {site.port}"):
+        asyncio.run(fetcher.fetch(site.url("/image"), 1000))
+    assert not site.seen
+
+
+def test_a_few_are_fetched_at_a_time(site: Site) -> None:
+    """Each of the others waits, without its time being counted."""
+    num_asked = 0
+
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        nonlocal num_asked
+        num_asked += 1
+        return ["127.0.0.1"]
+
+    async def run() -> None:
+        fetcher = ImageFetcher([HOST], is_allowed=lambda _: True, resolve=resolve, ports=ANY)
+        tasks = [asyncio.create_task(fetcher.fetch(site.url("/slow"), 1000)) for _ in range(20)]
+        while num_asked < 8:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert num_asked == 8
+        site.slow.set()
+        assert await asyncio.gather(*tasks) == [IMAGE] * 20
+
+    asyncio.run(run())

@@ -1,7 +1,7 @@
 """Images and sounds of a request: taken out of it or fetched, and given to the model's encoder."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,14 +43,30 @@ class MediaReader:
         self._max_bytes = max_bytes
 
     async def read(
-        self, sources: Sequence[MediaSource], encoder: MediaEncoder, principal: Principal
+        self,
+        sources: Sequence[MediaSource],
+        encoder: MediaEncoder,
+        principal: Principal,
+        check: Callable[[int], None] = lambda _: None,
     ) -> list[EncodedMedia]:
-        """Encode all inputs, each held for the caller. Raises CaravanError over the first that fails."""
+        """Encode all inputs, each held for the caller. Raises CaravanError over the first that fails.
+
+        `check` is told how many tokens all have so far; where it raises, no more are encoded.
+        """
         places = asyncio.Semaphore(_AT_ONCE)
+        num_tokens = 0
 
         async def one(source: MediaSource) -> EncodedMedia:
+            nonlocal num_tokens
             async with places:
-                return await self._encoded(source, encoder, principal)
+                media = await self._encoded(source, encoder, principal)
+            num_tokens += media.num_tokens
+            try:
+                check(num_tokens)
+            except BaseException:
+                media.release()
+                raise
+            return media
 
         tasks = [asyncio.create_task(one(source)) for source in sources]
         try:
@@ -64,7 +80,7 @@ class MediaReader:
     ) -> EncodedMedia:
         param = source.param
         try:
-            data = await self._data(source)
+            data = await self._data(source, principal)
             media = MediaInput(kind=source.kind, data=data, detail=source.detail)
             return await encoder.read(media, group=principal.cache_group, param=param)
         except MediaRefusedError as error:
@@ -75,16 +91,19 @@ class MediaReader:
         except MediaFailedError as error:
             raise EngineFailedError(f"'{param}' could not be read: {error}.", param=param) from error
 
-    async def _data(self, source: MediaSource) -> bytes:
+    async def _data(self, source: MediaSource, principal: Principal) -> bytes:
         if source.kind == "audio":
             return await in_thread(decoded, source.source, self._max_bytes)
         if source.source[:8].lower().startswith(("http://", "https://")):
-            return await self._fetcher.fetch(source.source, self._max_bytes)
+            return await self._fetcher.fetch(source.source, self._max_bytes, principal)
         return await in_thread(data_of_url, source.source, self._max_bytes)
 
 
 async def _given_up(tasks: Sequence[asyncio.Task[EncodedMedia]]) -> None:
     """End what still runs, and release what is there already."""
+    # All at once: those that still run must not let others begin.
+    for task in tasks:
+        task.cancel()
     for task in tasks:
         await cancel_and_wait(task)
     for task in tasks:

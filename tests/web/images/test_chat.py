@@ -212,3 +212,11 @@ def test_sounds_are_for_projectors_that_hear(client: TestClient, encoder: StandI
     details = chat(client, sound)["usage"]["prompt_tokens_details"]
     assert (details["audio_tokens"], details["image_tokens"]) == (5, 0)
     assert encoder.asked[-1][0].data == b"abc"
+
+
+def test_images_beyond_the_context_are_not_encoded(client: TestClient, encoder: StandInEncoder) -> None:
+    parts = [image(bytes([number + 1]) * 60) for number in range(120)]
+    body = {"model": "fake", "messages": [{"role": "user", "content": parts}]}
+    answer = client.post("/v1/chat/completions", json=body)
+    assert answer.json()["error"]["code"] == "context_length_exceeded"
+    assert len(encoder.asked) < 80

@@ -14,7 +14,7 @@ from caravan_schemas.chat import ConversationFields
 from caravan_schemas.media import AudioPart, ImagePart
 from caravan_schemas.messages import Message, TextPart, ToolMessage, UserMessage, UserPart
 
-from caravan.api.prompt.tokenize import AS_THEY_ARE, PromptRules, bare_ids, check_length, text_ids
+from caravan.api.prompt.tokenize import AS_THEY_ARE, PromptRules, bare_ids, check_length, text_ids, too_long
 from caravan.auth.principal import Principal
 from caravan.engine.media.values import MediaRun
 from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
@@ -116,7 +116,8 @@ class MediaPrompts:
     ) -> Prompt:
         """Encode what the marks stand for, and tokenize the text around it. Raises CaravanError."""
         pieces = marks.split(text)
-        held = await self._reader.read(marks.sources, marks.encoder, principal)
+        check = partial(_check_total, model) if has_to_fit else _check_nothing
+        held = await self._reader.read(marks.sources, marks.encoder, principal, check)
         try:
             work = partial(_assembled, model, pieces, marks, held, rules)
             prompt = await in_thread(work, limiter=limiter.held(principal.id, principal.weight))
@@ -127,6 +128,16 @@ class MediaPrompts:
             for media in held:
                 media.release()
             raise
+
+
+def _check_total(model: LoadedModel, num_tokens: int) -> None:
+    """Refuse images that fill the context by themselves, before more of them are read."""
+    if num_tokens >= model.context_size:
+        raise too_long(model, f"at least {num_tokens}", "messages")
+
+
+def _check_nothing(_: int) -> None:
+    """Take as many as there are."""
 
 
 @dataclass
