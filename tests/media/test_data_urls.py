@@ -33,3 +33,10 @@ def test_a_byte_too_many_is_refused(size: int) -> None:
 def test_what_is_much_too_large_is_not_even_decoded() -> None:
     with pytest.raises(MediaRefusedError, match="has more than 10 bytes"):
         decoded("!" * 1000, 10)
+
+
+def test_base64_may_come_in_lines() -> None:
+    assert data_of_url(f"data:image/png;base64,{base64.encodebytes(DATA).decode()}", 256) == DATA
+    assert decoded(WRITTEN.replace("A", "A\r\n"), 320) == DATA
+    with pytest.raises(MediaRefusedError, match="is not valid Base64"):
+        decoded(WRITTEN.replace("+", " "), 256)
