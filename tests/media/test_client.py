@@ -179,22 +179,6 @@ def test_a_closed_encoder_leaves_nothing(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
-def test_what_a_killed_server_left_is_removed(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with started(config(tmp_path)) as client:
-            media = await read(client, image_file(0))
-            root = Path(run_of(media).embeddings.path).parent.parent
-            left = root / "caravan-media-test-left-behind"
-            left.mkdir(exist_ok=True)
-            (left / "lock").touch()
-            async with started(config(tmp_path)):
-                assert not left.exists()
-                assert Path(run_of(media).embeddings.path).exists()
-            media.release()
-
-    asyncio.run(work())
-
-
 def test_hostile_files_cost_no_process(tmp_path: Path) -> None:
     """All of them in one encoder, which answers a good image behind each."""
 
