@@ -14,7 +14,7 @@ from pathlib import Path
 
 _PREFIX = "caravan-media-"
 _LOCK = "lock"
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (the folder below it is ours alone)
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # nosec B108 (the folder below it is ours alone)
 
 
 class MemoryFolder:
