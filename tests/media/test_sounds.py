@@ -27,6 +27,7 @@ def test_a_sound_within_the_limit_passes() -> None:
         (sound_file(1.1), "longer than 1 seconds"),
         (flac((1 << 36) - 1), "longer than 1 seconds"),
         (flac(100, rate=1), "samples a second"),
+        (flac(0), "how long"),
         (b"ID3" + bytes(100_000), "longer than 1 seconds"),
         (sound_file(0.5)[:-100], "ends before"),
         (sound_file(0.5, rate=8_000).replace(struct.pack("<I", 8_000), struct.pack("<I", 1), 1), "a second"),

@@ -20,6 +20,10 @@ class LostError(Exception):
     """The process has ended, or had to be ended; one line."""
 
 
+class NotOpenedError(LostError):
+    """The process cannot load the projector; one line for the operator, with its path."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
     """A projector, the model that it belongs to, and limits.
@@ -68,7 +72,7 @@ class EncoderProcess:
         try:
             answer = self._exchange(first, _OPEN_SECONDS)
             if isinstance(answer, wire.Failed):
-                raise LostError(answer.message)
+                raise NotOpenedError(answer.message)
             if not isinstance(answer, wire.Opened):
                 raise LostError("it answers what it was not asked")
         except BaseException:

@@ -80,8 +80,9 @@ class Encoder:
         except EncodeError as error:
             return wire.Failed(message=str(error))
         except Exception as error:
+            # Its words may have paths of this machine in them, which are no client's business.
             traceback.print_exc()
-            return wire.Failed(message=f"{type(error).__name__}: {error}")
+            return wire.Failed(message=f"the encoder failed ({type(error).__name__})")
 
     def _read(self, request: wire.Read) -> wire.Encoded:
         projector, options = self._projector, self._options

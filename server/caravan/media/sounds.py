@@ -82,6 +82,8 @@ def _seconds_of_flac(data: bytes) -> float:
     fields = int.from_bytes(data[18:26], "big")
     rate, num_samples = fields >> 44, fields & ((1 << 36) - 1)
     _check_rate(rate)
+    if not num_samples:
+        raise MediaRefusedError("does not say how long it is")
     return num_samples / rate
 
 
