@@ -40,3 +40,21 @@ def test_base64_may_come_in_lines() -> None:
     assert decoded(WRITTEN.replace("A", "A\r\n"), 320) == DATA
     with pytest.raises(MediaRefusedError, match="is not valid Base64"):
         decoded(WRITTEN.replace("+", " "), 256)
+
+
+@pytest.mark.parametrize("size", [3 * 2**16 - 1, 3 * 2**16, 3 * 2**16 + 1, 500_000])
+def test_long_base64_is_decoded_in_slices(size: int) -> None:
+    data = bytes(index * index % 251 for index in range(size))
+    written = base64.b64encode(data).decode()
+    assert decoded(written, size) == data
+    assert decoded(base64.encodebytes(data).decode(), size) == data
+    for broken in (written[:-1], written + "A", "AA==" + written, written[:262_140] + "AA==" + written[:8]):
+        with pytest.raises(MediaRefusedError, match="is not valid Base64"):
+            decoded(broken, 2 * size)
+
+
+def test_padding_in_the_middle_is_refused_wherever_it_is() -> None:
+    for before in range(262_130, 262_150):
+        for lines in ("", "\n" * 7):
+            with pytest.raises(MediaRefusedError, match="is not valid Base64"):
+                decoded("A" * (before // 4 * 4) + lines + "AA==" + lines + "AAAA", 2**20)

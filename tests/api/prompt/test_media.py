@@ -1,7 +1,7 @@
 """Where images stand in prompts, token by token, and what tokenizers add around a text."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from caravan.api.prompt.media import Marks, MediaPrompts, Prompt, marked
@@ -13,6 +13,8 @@ from caravan.media.reader import MediaReader
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import FairLimiter
 from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.media import ImagePart
+from caravan_schemas.messages import UserMessage
 
 from tests.fakes_web import BOS_ID, SPECIALS, FakeVocab, ScriptedEngine
 from tests.web.images import BEGIN, END, StandInEncoder, image, seeing
@@ -99,3 +101,14 @@ def test_an_image_that_is_not_shown_is_refused() -> None:
 def test_marks_are_drawn_anew() -> None:
     model = seeing_model(FakeVocab())
     assert len({marks_for(model, b"x").word for _ in range(9)}) == 9
+
+
+def test_images_beyond_the_most_are_not_even_looked_at() -> None:
+    def parts() -> Iterator[ImagePart]:
+        yield from [ImagePart(type="image_url", image_url="data:")] * 129
+        raise AssertionError("a million may follow")
+
+    message = UserMessage.model_construct(role="user", content=parts())
+    request = ChatCompletionRequest.model_construct(model="fake", messages=[message])
+    with pytest.raises(InvalidRequestError, match=r"'messages\[0\]\.content\[128\]\.image_url' is one too"):
+        marked(request, seeing_model(FakeVocab()))

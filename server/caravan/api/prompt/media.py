@@ -88,11 +88,9 @@ def marked(request: R, model: LoadedModel) -> tuple[R, Marks]:
     """Put marks in the places of images and sounds. Raises InvalidRequestError where the model reads none."""
     word = f"media{secrets.token_hex(16)}n"
     sources: list[MediaSource] = []
-    messages = [_marked(message, place, word, sources) for place, message in enumerate(request.messages)]
-    for source in sources:
-        _check_reads(model, source)
-    if len(sources) > _MOST:
-        raise InvalidValueError(sources[_MOST].param, f"is one too many: a request has at most {_MOST}")
+    messages = [
+        _marked(message, place, word, sources, model) for place, message in enumerate(request.messages)
+    ]
     assert model.encoder is not None
     return request.model_copy(update={"messages": messages}), Marks(word, sources, model.encoder)
 
@@ -210,7 +208,9 @@ def _added(model: LoadedModel, rules: PromptRules) -> list[int]:
     return frame[1:] if frame[:1] == [model.vocab.bos_id] else frame
 
 
-def _marked(message: Message, place: int, word: str, sources: list[MediaSource]) -> Message:
+def _marked(
+    message: Message, place: int, word: str, sources: list[MediaSource], model: LoadedModel
+) -> Message:
     if not isinstance(message, UserMessage | ToolMessage) or isinstance(message.content, str):
         return message
     parts: list[UserPart] = []
@@ -219,8 +219,12 @@ def _marked(message: Message, place: int, word: str, sources: list[MediaSource])
         if isinstance(part, TextPart):
             parts.append(part)
         else:
+            source = _source(part, f"{path}[{index}]")
+            _check_reads(model, source)
+            if len(sources) == _MOST:
+                raise InvalidValueError(source.param, f"is one too many: a request has at most {_MOST}")
             parts.append(TextPart(type="text", text=f"{word}{len(sources)}z"))
-            sources.append(_source(part, f"{path}[{index}]"))
+            sources.append(source)
     return message.model_copy(update={"content": parts})
 
 
