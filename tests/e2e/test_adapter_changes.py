@@ -223,6 +223,39 @@ def test_an_engine_that_dies_comes_back_without_an_adapter_whose_file_is_gone(
     asyncio.run(live())
 
 
+def test_an_adapter_that_goes_while_its_engine_starts_again_is_gone(
+    tiny_models: TinyModels, folder: Path
+) -> None:
+    """The process that is being started has been told of it already."""
+    table = {"path": str(tiny_models["qwen2"]), "id": "tiny", "preload": True}
+    options = {"models": [{**table, "lora": {"sql": str(folder / "sql.gguf")}}], "context_size": 256}
+    registry = registry_of(Settings.model_validate({**options, "threads": 1}))
+
+    async def live() -> None:
+        await registry.start()
+        (slot,) = registry._slots
+        try:
+            assert slot.model is not None
+            engine = slot.model.engine
+            assert isinstance(engine, AsyncEngine)
+            assert engine.pid is not None
+            need = slot.need.total
+            opened = engine._supervisor.opened
+            opened.clear()
+            os.kill(engine.pid, signal.SIGKILL)
+            await opened.wait()
+            await registry.remove_adapter("tiny", "sql", ANONYMOUS)
+            assert engine.is_ready
+            assert engine.config.adapters == ()
+            assert slot.need.total == need - (folder / "sql.gguf").stat().st_size
+            # Nor has the engine kept one of this name.
+            await registry.add_adapter("tiny", "sql", folder / "one.gguf", ANONYMOUS)
+        finally:
+            await registry.close()
+
+    asyncio.run(live())
+
+
 def is_back(engine: AsyncEngine, num_restarts: int) -> bool:
     return engine.is_ready and engine.num_restarts > num_restarts
 
@@ -262,7 +295,10 @@ def test_what_cannot_be_offered_is_not_added_and_what_is_counts_as_memory(
                 await registry.add_adapter("tiny", "late", file, ANONYMOUS)
             assert not slot.spec.adapters
             registry._adapters._memory_budget += 1
-            await registry.add_adapter("tiny", "late", file, ANONYMOUS)
+            # Together they would be too much.
+            both = [registry.add_adapter("tiny", name, file, ANONYMOUS) for name in ("late", "more")]
+            outcomes = await asyncio.gather(*both, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [type(None), InvalidValueError]
         finally:
             await registry.close()
 

@@ -2,8 +2,9 @@
 
 import random
 
+import msgspec
 import pytest
-from caravan.engine.kv.scopes import scope_of
+from caravan.engine.kv.scopes import adapters_of, scope_of
 from caravan.engine.outputs import FinishReason
 from caravan.engine.params import AdapterSet, GenerationRequest
 
@@ -112,3 +113,23 @@ def test_an_adapter_that_is_not_there_is_refused() -> None:
     harness.run([asked("lost", (("three", 1.0),)), asked("found", SETS[1])])
     assert harness.reasons()["lost", 0] == [FinishReason.ERROR]
     assert harness.texts()["found", 0] == alone(SETS[1])
+
+
+def test_nothing_is_told_of_a_prompt_that_another_adapter_of_that_name_has_computed() -> None:
+    """Not even how likely its tokens were, which is known apart from the cells."""
+    harness = Harness(FakeContext(adapters=ADAPTERS))
+
+    def num_rows_of(name: str, lora: AdapterSet) -> int:
+        before = harness.context.num_rows
+        harness.run([msgspec.structs.replace(asked(name, lora, max_tokens=1), num_prompt_logprobs=0)])
+        return harness.context.num_rows - before
+
+    first = {lora: num_rows_of(f"first {lora}", lora) for lora in SETS}
+    assert set(first.values()) == {len(PROMPT)}
+    assert {num_rows_of(f"again {lora}", lora) for lora in SETS} == {1}
+    is_forgotten = harness.engine.forget(
+        lambda scope: "one" in adapters_of(scope), uses=lambda lora: "one" in dict(lora)
+    )
+    assert is_forgotten
+    anew = {lora: num_rows_of(f"anew {lora}", lora) for lora in SETS}
+    assert anew == {lora: len(PROMPT) if "one" in dict(lora) else 1 for lora in SETS}

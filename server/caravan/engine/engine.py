@@ -121,6 +121,7 @@ class Engine:
         is_free = not any(uses(sequence.lora) for sequence in self._scheduler.unfinished)
         if is_free:
             self._kv_cache.forget(is_unwanted)
+            self._sequence_factory.forget(is_unwanted)
         return is_free
 
     def stop(self) -> None:

@@ -152,6 +152,10 @@ class SequenceFactory:
                 sequence.sampler.guide = guides[sequence.index]
                 yield sequence
 
+    def forget(self, is_unwanted: Callable[[str], bool]) -> None:
+        """Forget how likely the tokens of prompts were in such scopes."""
+        self._scores.forget(is_unwanted)
+
     def close(self) -> None:
         """Make no more masks."""
         self._thread.close(wait=False)

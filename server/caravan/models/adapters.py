@@ -30,9 +30,8 @@ class Adapters:
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
 
-    async def add(self, slot: ModelSlot, loaded: LoadedModel, name: str, path: Path, num_taken: int) -> None:
-        """Load an adapter into a model that somebody holds, beside models that need `num_taken` bytes, itself
-        included; it comes back with every later load.
+    async def add(self, slot: ModelSlot, loaded: LoadedModel, name: str, path: Path) -> None:
+        """Load an adapter into a model that somebody holds; it comes back with every later load.
 
         Raises InvalidRequestError and NotServedError.
         """
@@ -47,14 +46,15 @@ class Adapters:
             # Made first: where that fails, the engine has no adapter that nobody can name.
             changed = await in_thread(spec.adapted, {**spec.adapter_files, name: path})
             size = await in_thread(_size_of, path)
-            self._check_room(num_taken, size)
+            self._check_room(size)
             await loaded.engine.adapters.add(name, os.fspath(path))
             _use(slot, changed, size)
             self._by_name[name] = slot
 
-    def _check_room(self, num_taken: int, size: int) -> None:
+    def _check_room(self, size: int) -> None:
         """Raise InvalidValueError where the budget has too little left for so many bytes more."""
-        left = max(0, self._memory_budget - num_taken)
+        taken = sum(slot.need.total for slot in {*self._by_name.values()} if slot.holds_room)
+        left = max(0, self._memory_budget - taken)
         if self._memory_budget and size > left:
             needs = f"needs {size / 1048576:.1f} MiB of memory"
             raise InvalidValueError("path", f"{needs}, and --memory-budget leaves {left / 1048576:.1f}")
@@ -94,11 +94,15 @@ class Adapters:
             while users & slot.leases:
                 await asyncio.sleep(_LOOK_SECONDS)
             assert isinstance(model.engine, AsyncEngine)
-            await model.engine.adapters.remove(name)
-            if slot.model is not None and slot.model.engine is model.engine:
-                slot.add_need(-size)
-        except EngineUnavailableError:
-            pass  # It has ended, and the next one does not load the adapter.
+            while slot.model is not None and slot.model.engine is model.engine:
+                try:
+                    await model.engine.adapters.remove(name)
+                except EngineUnavailableError:
+                    # Its next process may know of the adapter.
+                    await asyncio.sleep(_LOOK_SECONDS)
+                else:
+                    slot.add_need(-size)
+                    return
         except Exception:
             log.exception("the adapter '%s' is not removed before its model is loaded again", name)
         finally:

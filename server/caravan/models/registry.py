@@ -173,8 +173,7 @@ class ModelRegistry:
         """
         slot = self._find(model, principal)
         async with self.holding(slot.spec.id, principal) as loaded:
-            taken = (known.need.total for known in self._slots if known.holds_room)
-            await self._adapters.add(slot, loaded, name, path, sum(taken))
+            await self._adapters.add(slot, loaded, name, path)
 
     async def remove_adapter(self, model: str, name: str, principal: Principal) -> None:
         """Let requests name an adapter no longer, and free its memory once those that run have ended; returns

@@ -47,6 +47,7 @@ def test_faults_are_told_to_their_request_alone(opened: Open, draw: Draw, tmp_pa
         replace(good, id="moved", media=(replace(run, start=6),)),
         replace(good, id="twice", media=(run, run)),
         replace(good, id="none", media=()),
+        replace(good, id="negative", token_ids=(-2, *good.token_ids[1:])),
         replace(good, id="key", media=(replace(run, key=b"x"),)),
         with_images(request("infinite", [0]), [[1] * 5, spoilt(tmp_path, image, np.inf), [2]]),
         with_images(request("nan", [0]), [[1] * 5, spoilt(tmp_path, image, np.nan), [2]]),

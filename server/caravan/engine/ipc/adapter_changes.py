@@ -41,7 +41,8 @@ class AdapterChanges:
     async def remove(self, name: str) -> None:
         """Forget an adapter and all that was computed with it, once no request in the engine uses it.
 
-        Raises EngineUnavailableError; later processes do not have it in any case.
+        Raises EngineUnavailableError while there is no process, and then it is to be asked again: the next
+        one may have been told of the adapter already. Those after it do not load it.
         """
         config = self._supervisor.config
         self._supervisor.config = msgspec.structs.replace(
@@ -49,10 +50,10 @@ class AdapterChanges:
             adapters=tuple(known for known in config.adapters if known[0] != name),
             added_adapters=tuple(known for known in config.added_adapters if known[0] != name),
         )
-        child = self._supervisor.taking()
-        while await self._ask(messages.RemoveAdapter(name)) is not None and child is self._supervisor.child:
+        while await self._ask(messages.RemoveAdapter(name)) is not None:
             await asyncio.sleep(_LOOK_SECONDS)
-        child.missing_adapters.discard(name)
+        if (child := self._supervisor.child) is not None:
+            child.missing_adapters.discard(name)
 
     def hear(self, message: messages.AdapterChanged) -> None:
         """Take the engine's answer."""

@@ -207,7 +207,9 @@ class Supervisor:
             log.warning("the engine %s; starting again with use_extra_bufts off: slower, but safe", error)
             self.config = msgspec.structs.replace(self.config, use_extra_buffers=False)
             child = await ChildProcess.start(self.config, level, self._limits, self.opened.set)
-        self.config = child.sizes.config
+        # Adapters may have come or gone meanwhile.
+        adapters, added = self.config.adapters, self.config.added_adapters
+        self.config = msgspec.structs.replace(child.sizes.config, adapters=adapters, added_adapters=added)
         self._start_seconds = time.monotonic() - begun
         return child
 

@@ -79,7 +79,7 @@ def _check_places(request: GenerationRequest) -> None:
         request.probes
     ):
         raise MediaError("its last image is no part of the prompt")
-    if request.token_ids.count(-1) != num_media:
+    if request.token_ids.count(-1) != num_media or min(request.token_ids) < -1:
         raise MediaError("a prompt token is outside the vocabulary")
 
 

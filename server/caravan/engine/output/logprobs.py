@@ -8,7 +8,7 @@ compute only the rows, and the cells, of what is new in it.
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -98,6 +98,11 @@ class PromptLogprobBuffer:
         for key in reversed(keys):
             if key in self._nodes:
                 self._nodes.move_to_end(key)
+
+    def forget(self, is_unwanted: Callable[[str], bool]) -> None:
+        """Forget the beginnings of such salts; what follows them is never found again."""
+        for key in [key for key in self._nodes if isinstance(key[0], str) and is_unwanted(key[0])]:
+            self._weight -= self._nodes.pop(key).weight
 
 
 class PromptScores:
