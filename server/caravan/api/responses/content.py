@@ -18,7 +18,14 @@ def text_of(content: MessageContent | CallOutput) -> str:
 
 def has_media(content: MessageContent | CallOutput) -> bool:
     """Whether there is more than text."""
-    return not isinstance(content, str) and any(isinstance(part, InputImage | AudioPart) for part in content)
+    return num_media(content) > 0
+
+
+def num_media(content: MessageContent | CallOutput) -> int:
+    """Count the images and sounds."""
+    return (
+        0 if isinstance(content, str) else sum(isinstance(part, InputImage | AudioPart) for part in content)
+    )
 
 
 def content_of(content: MessageContent | CallOutput, path: str) -> UserContent:

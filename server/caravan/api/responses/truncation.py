@@ -23,7 +23,7 @@ from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.prompt.chat_prompt import is_shown
 from caravan.api.prompt.tokenize import LEAST_LONGEST
-from caravan.api.responses.content import text_of
+from caravan.api.responses.content import num_media, text_of
 from caravan.api.responses.conversation import Placed, is_instruction, is_of_user
 from caravan.api.responses.to_chat import Translation
 from caravan.errors import ContextLengthError
@@ -38,6 +38,8 @@ _MOST_ROOM = 2
 _STEPS = 2
 # What chat templates write around a message, in bytes, about.
 _FRAME = 16
+# As many bytes as have the tokens of an image, about.
+_IMAGE = 1024
 
 Translate = Callable[[Sequence[Placed]], Translation]
 
@@ -156,9 +158,9 @@ def _size(item: Item) -> int:
     """Count the bytes of what the model reads of an item, about."""
     match item:
         case InputMessage():
-            return len(text_of(item.content))
+            return len(text_of(item.content)) + _IMAGE * num_media(item.content)
         case FlatCallOutput() | FlatCustomCallOutput():
-            return len(text_of(item.output))
+            return len(text_of(item.output)) + _IMAGE * num_media(item.output)
         case PastFlatCall():
             return len(item.arguments)
         case PastFlatCustomCall():
