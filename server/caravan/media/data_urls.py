@@ -36,7 +36,7 @@ def decoded(text: str, max_bytes: int) -> bytes:
     if len(text) * 3 // 4 > max_bytes + max_bytes // 16 + 2:
         raise MediaRefusedError(f"has more than {max_bytes} bytes")
     try:
-        data = _bytes_of(text.encode("ascii"))
+        data = _bytes_of(text)
     except ValueError as error:
         reason = "it has other characters" if not text.isascii() else str(error)
         raise MediaRefusedError(f"is not valid Base64: {reason[0].lower()}{reason[1:]}") from error
@@ -47,16 +47,17 @@ def decoded(text: str, max_bytes: int) -> bytes:
     return data
 
 
-def _bytes_of(written: bytes) -> bytes:
+def _bytes_of(text: str) -> bytes:
     """Decode in slices: one call keeps the interpreter's lock to its end, and the event loop waits for it."""
-    data, rest, has_ended = bytearray(), b"", False
-    for start in range(0, len(written), _SLICE):
+    pieces, rest, has_ended = [], b"", False
+    for start in range(0, len(text), _SLICE):
         # Many write it in lines, as mail has it.
-        rest += written[start : start + _SLICE].translate(None, b"\r\n")
+        rest += text[start : start + _SLICE].encode("ascii").translate(None, b"\r\n")
         count = len(rest) // 4 * 4
         if has_ended and rest:
             raise binascii.Error("Excess data after padding")
-        data += binascii.a2b_base64(rest[:count], strict_mode=True)
-        has_ended, rest = rest[:count].endswith(b"="), rest[count:]
+        pieces.append(binascii.a2b_base64(rest[:count], strict_mode=True))
+        has_ended, rest = has_ended or rest[:count].endswith(b"="), rest[count:]
     # Less than a whole group is none, which is for the decoder to say.
-    return bytes(data) + binascii.a2b_base64(rest, strict_mode=True)
+    pieces.append(binascii.a2b_base64(rest, strict_mode=True))
+    return b"".join(pieces)
