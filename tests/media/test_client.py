@@ -67,7 +67,8 @@ def run_with(options: EncoderConfig, work: Work) -> None:
 
 async def read(client: EncoderClient, data: bytes, group: str = "") -> EncodedMedia:
     kind = "image" if "image" in client.modalities else "audio"
-    return await client.read(MediaInput(kind=kind, data=data), group=group, param="input")  # type: ignore[arg-type]
+    media = MediaInput(kind=kind, data=data)  # type: ignore[arg-type]
+    return await client.read(media, group=group, param="input", owner=group)
 
 
 def run_of(media: EncodedMedia) -> EncodedRun:
@@ -278,7 +279,28 @@ def test_who_leaves_leaves_nothing_behind(tmp_path: Path) -> None:
     run_with(config(tmp_path), work)
 
 
-def test_the_queue_is_bounded_and_one_group_leaves_room_for_others(tmp_path: Path) -> None:
+def test_who_asks_for_what_somebody_has_just_left_gets_it(tmp_path: Path) -> None:
+    async def work(client: EncoderClient) -> None:
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGSTOP)
+        first = asyncio.create_task(read(client, image_file(0)))
+        await until(lambda: client.num_begun == 1)
+        left = asyncio.create_task(read(client, image_file(1)))
+        await until(lambda: client.num_waiting == 2)
+        left.cancel()
+        await asyncio.sleep(0)
+        again = asyncio.create_task(read(client, image_file(1)))
+        await asyncio.sleep(0)
+        os.kill(client.pid, signal.SIGCONT)
+        for task in (first, again):
+            (await task).release()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+
+    run_with(config(tmp_path), work)
+
+
+def test_the_queue_is_bounded_and_one_key_leaves_room_for_others(tmp_path: Path) -> None:
     async def work(client: EncoderClient) -> None:
         assert client.pid is not None
         os.kill(client.pid, signal.SIGSTOP)

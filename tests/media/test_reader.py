@@ -22,7 +22,10 @@ class Gate:
     num_reading: int = 0
     most_reading: int = 0
 
-    async def read(self, media: MediaInput, *, group: str, param: str) -> EncodedMedia:
+    async def read(
+        self, media: MediaInput, *, group: str, param: str, owner: str, weight: float
+    ) -> EncodedMedia:
+        assert (owner, weight) == (ANONYMOUS.id, ANONYMOUS.weight)
         assert group == ANONYMOUS.cache_group
         if media.data == b"broken":
             raise MediaRefusedError("is broken")

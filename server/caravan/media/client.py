@@ -25,9 +25,9 @@ from caravan.runtime.threads import FairLimiter, cancel_and_wait, in_thread, to_
 
 log = logging.getLogger(__name__)
 
-# What waits has its bytes in memory. One group leaves room for others.
+# What waits has its bytes in memory. One key leaves room for others.
 _MOST_WAITING = 64
-_MOST_OF_GROUP = 48
+_MOST_OF_OWNER = 48
 _MOST_WAITING_BYTES = 512 << 20
 # All that requests hold, and the cache, in sizes of the cache.
 _MOST_HELD = 4
@@ -41,8 +41,15 @@ class EncoderStartError(Exception):
 
 @dataclass(eq=False)
 class _Work:
-    """An input that is being encoded, or waits for that, and how many want it."""
+    """An input that is encoded, or waits for that, and how many want it.
 
+    `owner` came first with it, and has a share by `weight`.
+    """
+
+    key: CacheKey
+    num_bytes: int
+    owner: str
+    weight: float
     task: "asyncio.Task[EncodedMedia]" = field(init=False)
     num_waiting: int = 0
     has_begun: bool = False
@@ -51,7 +58,7 @@ class _Work:
 class EncoderClient:
     """The encoder of one model. Belongs to the event loop.
 
-    One input is encoded at a time, and groups take turns. Who sends what is being encoded waits for that.
+    One input is encoded at a time, and keys take turns. Who sends what is being encoded waits for that.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -100,7 +107,9 @@ class EncoderClient:
             raise
         self.modalities = frozenset(kind for kind in _KINDS if kind in process.modalities)
 
-    async def read(self, media: MediaInput, *, group: str, param: str) -> EncodedMedia:
+    async def read(
+        self, media: MediaInput, *, group: str, param: str, owner: str = "", weight: float = 1.0
+    ) -> EncodedMedia:
         """See `MediaEncoder`."""
         if media.kind not in self.modalities:
             raise MediaRefusedError(f"is of a kind that the model does not take ({media.kind})")
@@ -108,12 +117,13 @@ class EncoderClient:
         key = CacheKey(group, media.kind, "low" if media.detail == "low" else "auto", digest)
         if (found := self._cache.find(key)) is not None:
             return found
-        work = self._works.get(key) or self._begin(key, media, param)
+        work = self._works.get(key) or self._begin(_Work(key, len(media.data), owner, weight), media, param)
         work.num_waiting += 1
         try:
             return await asyncio.shield(work.task)
         except asyncio.CancelledError as error:
-            if work.task.cancelled():
+            asking = asyncio.current_task()
+            if work.task.cancelled() and not (asking is not None and asking.cancelling()):
                 raise MediaFailedError("the model is being unloaded") from error
             self._leave(work)
             raise
@@ -131,21 +141,20 @@ class EncoderClient:
         if self._folder is not None:
             await in_thread(self._folder.close)
 
-    def _begin(self, key: CacheKey, media: MediaInput, param: str) -> _Work:
-        self._check_room(key.group, len(media.data))
-        work = _Work()
-        self._works[key] = work
-        self._waiting[key.group] += 1
-        self._waiting_bytes += len(media.data)
-        work.task = asyncio.create_task(self._work(work, key, media, param), name="encode")
-        work.task.add_done_callback(lambda _: self._ended(key, work, len(media.data)))
+    def _begin(self, work: _Work, media: MediaInput, param: str) -> _Work:
+        self._check_room(work.owner, work.num_bytes)
+        self._works[work.key] = work
+        self._waiting[work.owner] += 1
+        self._waiting_bytes += work.num_bytes
+        work.task = asyncio.create_task(self._work(work, media, param), name="encode")
+        work.task.add_done_callback(lambda _: self._ended(work))
         return work
 
-    def _check_room(self, group: str, num_bytes: int) -> None:
+    def _check_room(self, owner: str, num_bytes: int) -> None:
         """Raise MediaBusyError where the input cannot wait, too."""
         if self._is_closed:
             raise MediaFailedError("the model is being unloaded")
-        if self._waiting.total() >= _MOST_WAITING or self._waiting[group] >= _MOST_OF_GROUP:
+        if self._waiting.total() >= _MOST_WAITING or self._waiting[owner] >= _MOST_OF_OWNER:
             raise MediaBusyError(f"{self._waiting.total()} images wait to be read")
         if self._waiting_bytes and self._waiting_bytes + num_bytes > _MOST_WAITING_BYTES:
             raise MediaBusyError("the images that wait to be read are too large together")
@@ -155,42 +164,44 @@ class EncoderClient:
             if self._held_bytes > _MOST_HELD * self._config.cache_bytes:
                 raise MediaBusyError("requests that run hold too many images")
 
-    def _ended(self, key: CacheKey, work: _Work, num_bytes: int) -> None:
+    def _ended(self, work: _Work) -> None:
+        self._waiting_bytes -= work.num_bytes
+        self._waiting[work.owner] -= 1
+        if not self._waiting[work.owner]:
+            del self._waiting[work.owner]
+        self._forget(work)
         if not work.task.cancelled():
             # Nobody may be left who asks what it failed with.
             work.task.exception()
-        elif self._works.get(key) is work:
-            # It was cancelled before its first step.
-            self._forget(key, num_bytes)
 
-    def _forget(self, key: CacheKey, num_bytes: int) -> None:
-        self._works.pop(key, None)
-        self._waiting_bytes -= num_bytes
-        self._waiting[key.group] -= 1
-        if not self._waiting[key.group]:
-            del self._waiting[key.group]
+    def _forget(self, work: _Work) -> None:
+        """Have whoever comes from here on find it in the cache, or begin anew."""
+        if self._works.get(work.key) is work:
+            del self._works[work.key]
 
     def _leave(self, work: _Work) -> None:
         """One who waited has gone: what nobody waits for is not begun, and what is ready is let go."""
         if not work.task.done():
             work.num_waiting -= 1
             if not work.num_waiting and not work.has_begun:
+                self._forget(work)
                 work.task.cancel()
         elif not work.task.cancelled() and work.task.exception() is None:
             work.task.result().release()
 
-    async def _work(self, work: _Work, key: CacheKey, media: MediaInput, param: str) -> EncodedMedia:
+    async def _work(self, work: _Work, media: MediaInput, param: str) -> EncodedMedia:
         """Encode an input; the result is held once for each who waits, and by the cache."""
         assert self._folder is not None
         path = self._folder.new_path()
 
         def ask() -> wire.FromEncoder:
             work.has_begun = True
-            request = wire.Read(kind=media.kind, detail=key.detail, data=media.data, path=path)
+            request = wire.Read(kind=media.kind, detail=work.key.detail, data=media.data, path=path)
             return self._running().ask(request)
 
+        turn = self._turns.held(work.owner, work.weight)
         try:
-            answer = _successful(await in_thread(ask, limiter=self._turns.held(key.group)))
+            answer = _successful(await in_thread(ask, limiter=turn))
         except (LostError, OSError) as error:
             remove(path)
             log.error("the encoder failed over %s: %s", param, error)
@@ -199,12 +210,11 @@ class EncoderClient:
             remove(path)
             raise
         finally:
-            # Whoever comes from here on finds it in the cache, or begins anew.
-            self._forget(key, len(media.data))
+            self._forget(work)
         encoded = self._encoded(answer, path)
         for _ in range(work.num_waiting):
             encoded.hold()
-        self._cache.add(key, encoded, answer.num_bytes)
+        self._cache.add(work.key, encoded, answer.num_bytes)
         return encoded
 
     def _encoded(self, answer: wire.Encoded, path: str) -> EncodedMedia:

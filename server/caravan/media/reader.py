@@ -82,7 +82,13 @@ class MediaReader:
         try:
             data = await self._data(source, principal)
             media = MediaInput(kind=source.kind, data=data, detail=source.detail)
-            return await encoder.read(media, group=principal.cache_group, param=param)
+            return await encoder.read(
+                media,
+                group=principal.cache_group,
+                param=param,
+                owner=principal.id,
+                weight=principal.weight,
+            )
         except MediaRefusedError as error:
             raise InvalidValueError(param, str(error).rstrip(".")) from error
         except MediaBusyError as error:

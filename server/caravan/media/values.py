@@ -79,8 +79,11 @@ class MediaEncoder(Protocol):
 
     modalities: frozenset[Kind]
 
-    async def read(self, media: MediaInput, *, group: str, param: str) -> EncodedMedia:
-        """Encode an input, for those of a cache group. `param` is what the log calls it.
+    async def read(
+        self, media: MediaInput, *, group: str, param: str, owner: str, weight: float
+    ) -> EncodedMedia:
+        """Encode an input, for those of a cache group. `param` is what the log calls it. Each `owner` has a
+        share of the time by `weight`.
 
         Raises MediaRefusedError, MediaBusyError and MediaFailedError. A caller that is cancelled leaves
         nothing behind.

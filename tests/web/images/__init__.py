@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from caravan.auth.principal import ANONYMOUS
 from caravan.engine.media.values import SharedEmbeddings
 from caravan.media.values import (
     EncodedMedia,
@@ -39,7 +40,10 @@ class StandInEncoder:
     num_held: int = 0
     is_causal: bool = True
 
-    async def read(self, media: MediaInput, *, group: str, param: str) -> EncodedMedia:
+    async def read(
+        self, media: MediaInput, *, group: str, param: str, owner: str, weight: float
+    ) -> EncodedMedia:
+        assert (owner, weight) == (ANONYMOUS.id, ANONYMOUS.weight)
         self.asked.append((media, group, param))
         if media.data in _FAULTS:
             raise _FAULTS[media.data]
