@@ -357,7 +357,12 @@ def test_what_requests_hold_is_bounded(tmp_path: Path) -> None:
     options = dataclasses.replace(options, cache_bytes=size)
 
     async def work(client: EncoderClient) -> None:
-        held = [await read(client, image_file(seed)) for seed in range(5)]
+        held = [
+            await client.read(
+                MediaInput(kind="image", data=image_file(seed)), group="", param="", owner=str(seed % 2)
+            )
+            for seed in range(5)
+        ]
         with pytest.raises(MediaBusyError, match="hold too many"):
             await read(client, image_file(9))
         held.pop().release()
@@ -366,3 +371,72 @@ def test_what_requests_hold_is_bounded(tmp_path: Path) -> None:
             media.release()
 
     run_with(options, work)
+
+
+def test_the_bound_of_what_is_held_counts_what_has_waited_meanwhile(tmp_path: Path) -> None:
+    size = 64 * EMBED * 4
+    options = dataclasses.replace(config(tmp_path), cache_bytes=size)
+
+    async def work(client: EncoderClient) -> None:
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGSTOP)
+        reading = [
+            asyncio.create_task(
+                client.read(
+                    MediaInput(kind="image", data=image_file(seed)), group="", param="", owner=str(seed % 2)
+                )
+            )
+            for seed in range(12)
+        ]
+        await until(lambda: client.num_waiting == 12)
+        os.kill(client.pid, signal.SIGCONT)
+        outcomes = await asyncio.gather(*reading, return_exceptions=True)
+        held = [outcome for outcome in outcomes if isinstance(outcome, EncodedMedia)]
+        assert all(isinstance(each, EncodedMedia | MediaBusyError) for each in outcomes)
+        assert 4 <= len(held) <= 6
+        assert client.held_bytes <= 6 * size
+        for media in held:
+            media.release()
+
+    run_with(options, work)
+
+
+def test_one_key_leaves_others_room_for_what_they_hold(tmp_path: Path) -> None:
+    size = 64 * EMBED * 4
+    options = dataclasses.replace(config(tmp_path), cache_bytes=size)
+
+    async def read_for(client: EncoderClient, owner: str, seed: int) -> EncodedMedia:
+        media = MediaInput(kind="image", data=image_file(seed))
+        return await client.read(media, group=owner, param="", owner=owner)
+
+    async def work(client: EncoderClient) -> None:
+        held = [await read_for(client, "much", seed) for seed in range(4)]
+        with pytest.raises(MediaBusyError, match="hold too many"):
+            await read_for(client, "much", 9)
+        held.append(await read_for(client, "little", 9))
+        for media in held:
+            media.release()
+
+    run_with(options, work)
+
+
+def test_who_asks_for_what_another_has_just_left_has_it(tmp_path: Path) -> None:
+    async def work(client: EncoderClient) -> None:
+        assert client.pid is not None
+        for turns in range(12):
+            os.kill(client.pid, signal.SIGSTOP)
+            first = asyncio.create_task(read(client, image_file(100 + turns)))
+            await until(lambda: client.num_begun == 1)
+            left = asyncio.create_task(read(client, image_file(turns)))
+            await until(lambda: client.num_waiting == 2)
+            left.cancel()
+            for _ in range(turns % 4):
+                await asyncio.sleep(0)
+            again = asyncio.create_task(read(client, image_file(turns)))
+            os.kill(client.pid, signal.SIGCONT)
+            (await again).release()
+            (await first).release()
+            with pytest.raises(asyncio.CancelledError):
+                await left
+
+    run_with(config(tmp_path), work)

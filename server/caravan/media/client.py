@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from caravan.engine.media.values import SharedEmbeddings
 from caravan.media import wire
 from caravan.media.embedding_cache import CacheKey, EmbeddingCache
-from caravan.media.encoder_process import EncoderConfig, EncoderProcess, LostError
+from caravan.media.encoder_process import EncoderConfig, EncoderProcess, LostError, NotOpenedError
 from caravan.media.memory_files import MemoryFolder, remove
 from caravan.media.values import (
     EncodedMedia,
@@ -31,6 +31,7 @@ _MOST_OF_OWNER = 48
 _MOST_WAITING_BYTES = 512 << 20
 # All that requests hold, and the cache, in sizes of the cache.
 _MOST_HELD = 4
+_SHARE_OF_OWNER = 0.75
 # Smaller inputs are hashed where they are.
 _LARGE = 256 << 10
 
@@ -69,6 +70,7 @@ class EncoderClient:
         self._waiting: Counter[str] = Counter()
         self._waiting_bytes = 0
         self._held_bytes = 0
+        self._held_by: Counter[str] = Counter()
         self._process: EncoderProcess | None = None
         self._folder: MemoryFolder | None = None
         self._is_closed = False
@@ -158,11 +160,16 @@ class EncoderClient:
             raise MediaBusyError(f"{self._waiting.total()} images wait to be read")
         if self._waiting_bytes and self._waiting_bytes + num_bytes > _MOST_WAITING_BYTES:
             raise MediaBusyError("the images that wait to be read are too large together")
-        # What requests hold goes as they end; what the cache holds can go at once.
-        if self._held_bytes > _MOST_HELD * self._config.cache_bytes:
+        if self._holds_too_much(owner):
+            # What requests hold goes as they end; what the cache holds can go at once.
             self._cache.shrink(0)
-            if self._held_bytes > _MOST_HELD * self._config.cache_bytes:
+            if self._holds_too_much(owner):
                 raise MediaBusyError("requests that run hold too many images")
+
+    def _holds_too_much(self, owner: str) -> bool:
+        """Whether there is no room for more embeddings: of all, or of an owner, who leaves others some."""
+        most = _MOST_HELD * self._config.cache_bytes
+        return self._held_bytes > most or self._held_by[owner] > most * _SHARE_OF_OWNER
 
     def _ended(self, work: _Work) -> None:
         self._waiting_bytes -= work.num_bytes
@@ -196,6 +203,9 @@ class EncoderClient:
 
         def ask() -> wire.FromEncoder:
             work.has_begun = True
+            # What was there when this came has grown by what others waited for.
+            if self._holds_too_much(work.owner):
+                raise MediaBusyError("requests that run hold too many images")
             request = wire.Read(kind=media.kind, detail=work.key.detail, data=media.data, path=path)
             return self._running().ask(request)
 
@@ -205,23 +215,29 @@ class EncoderClient:
         except (LostError, OSError) as error:
             remove(path)
             log.error("the encoder failed over %s: %s", param, error)
-            raise MediaFailedError(str(error)) from error
+            # Of what is not the image's doing, the words have paths of this machine in them.
+            is_ours = isinstance(error, NotOpenedError | OSError)
+            raise MediaFailedError("the encoder cannot be started" if is_ours else str(error)) from error
         except BaseException:
             remove(path)
             raise
         finally:
             self._forget(work)
-        encoded = self._encoded(answer, path)
+        encoded = self._encoded(answer, path, work.owner)
         for _ in range(work.num_waiting):
             encoded.hold()
         self._cache.add(work.key, encoded, answer.num_bytes)
         return encoded
 
-    def _encoded(self, answer: wire.Encoded, path: str) -> EncodedMedia:
+    def _encoded(self, answer: wire.Encoded, path: str, owner: str) -> EncodedMedia:
         self._held_bytes += answer.num_bytes
+        self._held_by[owner] += answer.num_bytes
 
         def free() -> None:
             self._held_bytes -= answer.num_bytes
+            self._held_by[owner] -= answer.num_bytes
+            if not self._held_by[owner]:
+                del self._held_by[owner]
             remove(path)
 
         chunks = [chunk if isinstance(chunk, tuple) else _run(chunk, path) for chunk in answer.chunks]
