@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from caravan.engine.drafts.drafting import Drafting
 from caravan.engine.kv.disk.disk_cache import Reading
 from caravan.engine.kv.scopes import scope_of
-from caravan.engine.media.keys import cells_of
-from caravan.engine.media.mapped import MappedRun
+from caravan.engine.media.mapped import MappedRun, with_runs
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
 from caravan.engine.output.progress import ProgressTeller
@@ -53,7 +52,7 @@ class Sequence:
         self.params: SamplingParams = request.params
         self.scope, self.lora = scope_of(request), request.lora
         # Cells of an image are among them, as numbers that no token has.
-        self.token_ids = cells_of(request.token_ids, request.media)
+        self.token_ids = with_runs(request.token_ids, media)
         self.media = media
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0

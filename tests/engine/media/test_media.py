@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 from caravan.engine.params import GenerationRequest
+from caravan.engine.sequence import Sequence
 
-from tests.engine.harness import Key, request
+from tests.engine.harness import Harness, Key, request
 from tests.engine.media.images import Part, with_images
 from tests.engine.media.kinds import Draw, Open, alone
 from tests.fakes import VOCAB_SIZE
@@ -41,6 +42,10 @@ def mixed(draw: Draw, seed: int, count: int) -> list[GenerationRequest]:
         )
         requests.append(with_images(made, parts))
     return requests
+
+
+def unfinished(harness: Harness) -> list[Sequence]:
+    return harness.engine._scheduler.unfinished
 
 
 def tokens(rng: random.Random, least: int, most: int) -> list[int]:
@@ -105,7 +110,12 @@ def test_choices_share_the_image_of_their_prompt(opened: Open, draw: Draw) -> No
     harness = opened(checkpoint_bytes=1 << 20)
     image = draw(1)
     made = with_images(request("a", [0], n=3, temperature=1.0, seed=1), [[1] * 20, image, [2] * 9])
-    texts = harness.run([made])
+    harness.engine.submit(made)
+    harness.engine.turn()
+    # The numbers of its cells are large: there is one of each.
+    numbers = [sequence.token_ids[20 : 20 + len(image.embeddings)] for sequence in unfinished(harness)]
+    assert [len(set(map(id, same))) for same in zip(*numbers, strict=True)] == [1] * len(image.embeddings)
+    texts = harness.finish()
     assert texts == alone(opened, [made])
     assert sum(harness.context.media_sizes) == len(image.embeddings)
 
@@ -163,3 +173,19 @@ def test_an_image_is_no_token_that_was_repeated(opened: Open, draw: Draw) -> Non
     row = np.zeros(VOCAB_SIZE, np.float32)
     sequence.sampler.candidates(row)
     assert np.flatnonzero(row).tolist() == [1, 2, 3]
+
+
+def test_one_image_does_not_wait_for_all_of_anothers(opened: Open, draw: Draw) -> None:
+    """Of one owner. Who has many images goes on meanwhile."""
+    harness = opened()
+    many = [draw(number, 8, 8) for number in range(6)]
+    harness.engine.submit(with_images(request("many", [0]), [[1] * 3, *many, [2]]))
+    harness.engine.turn()
+    (sequence,) = harness.engine._scheduler.running
+    for number in range(6):
+        one: list[Part] = [[3], draw(50 + number, 8, 8), [4]]
+        harness.engine.submit(with_images(request(f"one {number}", [0], max_tokens=1), one))
+    while not any(name == "one 4" for name, _ in harness.reasons()):
+        harness.engine.turn()
+    assert 64 < sequence.num_computed_tokens < 4 * 64
+    harness.finish()

@@ -2,13 +2,13 @@
 
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caravan.engine.media.keys import MAX_RUN
+from caravan.engine.media.keys import MAX_RUN, cells_of
 from caravan.engine.media.values import MediaRun, SharedEmbeddings
 from caravan.engine.params import GenerationRequest
 
@@ -35,11 +35,13 @@ class MediaLimits:
 class MappedRun:
     """A `MediaRun` from cell `start` to `end` of its prompt, with its embeddings, float32 [cells, width].
 
-    `positions` are int32 [parts, cells], relative to the position of its first cell.
+    `cells` are what stands for them among tokens. `positions` are int32 [parts, cells], relative to the
+    position of its first cell.
     """
 
     start: int
     end: int
+    cells: list[int]
     num_positions: int
     is_causal: bool
     embeddings: NDArray[np.float32]
@@ -51,7 +53,18 @@ def mapped(request: GenerationRequest, limits: MediaLimits) -> tuple[MappedRun, 
     file is gone. Raises MediaError.
     """
     _check_places(request)
-    return tuple(_mapped(run, limits) for run in request.media)
+    cells = cells_of(request.token_ids, request.media)
+    return tuple(_mapped(run, cells, limits) for run in request.media)
+
+
+def with_runs(token_ids: Sequence[int], runs: Iterable[MappedRun]) -> list[int]:
+    """List what stands for each cell of a prompt. Its choices have the numbers of an image in common, which
+    are large.
+    """
+    cells = list(token_ids)
+    for run in runs:
+        cells[run.start : run.end] = run.cells
+    return cells
 
 
 def run_at(runs: Iterable[MappedRun], place: int) -> MappedRun | None:
@@ -83,7 +96,7 @@ def _check_places(request: GenerationRequest) -> None:
         raise MediaError("a prompt token is outside the vocabulary")
 
 
-def _mapped(run: MediaRun, limits: MediaLimits) -> MappedRun:
+def _mapped(run: MediaRun, cells: list[int], limits: MediaLimits) -> MappedRun:
     found = run.embeddings
     if not limits.width:
         raise MediaError("this engine takes no images")
@@ -98,6 +111,7 @@ def _mapped(run: MediaRun, limits: MediaLimits) -> MappedRun:
     return MappedRun(
         start=run.start,
         end=run.start + run.num_cells,
+        cells=cells[run.start : run.start + run.num_cells],
         num_positions=run.num_positions,
         is_causal=run.is_causal,
         embeddings=_embeddings(found),
