@@ -440,3 +440,26 @@ def test_who_asks_for_what_another_has_just_left_has_it(tmp_path: Path) -> None:
                 await left
 
     run_with(config(tmp_path), work)
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_projector_that_takes_forever_to_load_keeps_nobody(tmp_path: Path, is_closed: bool) -> None:
+    async def work() -> None:
+        options = config(tmp_path)
+        os.unlink(options.projector_path)
+        os.mkfifo(options.projector_path)
+        client = EncoderClient(options)
+        starting = asyncio.create_task(client.start())
+        await until(lambda: client.pid is not None)
+        pid = client.pid
+        assert pid is not None
+        if is_closed:
+            await client.close()
+        else:
+            starting.cancel()
+        with pytest.raises((asyncio.CancelledError, EncoderStartError)):
+            await starting
+        assert process_sample(pid) is None
+        assert client.pid is None
+
+    asyncio.run(work())

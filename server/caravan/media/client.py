@@ -5,7 +5,9 @@ import contextlib
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from caravan.engine.media.values import SharedEmbeddings
 from caravan.media import wire
@@ -72,6 +74,7 @@ class EncoderClient:
         self._held_bytes = 0
         self._held_by: Counter[str] = Counter()
         self._process: EncoderProcess | None = None
+        self._loading: asyncio.Task[EncoderProcess] | None = None
         self._folder: MemoryFolder | None = None
         self._is_closed = False
         self.modalities: frozenset[Kind] = frozenset()
@@ -100,7 +103,9 @@ class EncoderClient:
         """Load the projector. Raises EncoderStartError."""
         try:
             self._folder = await in_thread(MemoryFolder, _MOST_HELD * self._config.cache_bytes)
-            process = await in_thread(self._running)
+            self._loading = asyncio.create_task(in_thread(self._running), name="load a projector")
+            # If it is cancelled, to close it ends the load, too.
+            process = await asyncio.shield(self._loading)
         except (LostError, OSError) as error:
             await self.close()
             raise EncoderStartError(str(error)) from error
@@ -135,7 +140,7 @@ class EncoderClient:
         self._is_closed = True
         if self._process is not None:
             self._process.kill()
-        await to_the_end(_given_up([work.task for work in self._works.values()]))
+        await to_the_end(_given_up([self._loading, *(work.task for work in self._works.values())]))
         self._cache.clear()
         if self._process is not None:
             await in_thread(self._process.end)
@@ -252,17 +257,20 @@ class EncoderClient:
             log.warning("the encoder's process is gone, and is started anew")
             process.end()
             self._process = None
+        # Whoever closes it meanwhile sees it, or is seen here.
+        self._process = process = EncoderProcess(self._config)
         if self._is_closed:
+            process.end()
             raise LostError("the model is being unloaded")
-        self._process = EncoderProcess(self._config)
-        return self._process
+        process.open()
+        return process
 
 
 _KINDS: tuple[Kind, ...] = ("image", "audio")
 
 
-async def _given_up(tasks: "list[asyncio.Task[EncodedMedia]]") -> None:
-    for task in tasks:
+async def _given_up(tasks: Sequence[asyncio.Task[Any] | None]) -> None:
+    for task in filter(None, tasks):
         with contextlib.suppress(Exception):
             await cancel_and_wait(task)
 

@@ -45,13 +45,14 @@ class EncoderConfig:
 
 
 class EncoderProcess:
-    """A process with the projector loaded. Raises LostError and OSError.
+    """A process that has the projector once it is opened. Raises LostError and OSError.
 
-    One thread asks at a time; any may kill it, and whoever waits then gets LostError.
+    One thread opens it and asks at a time; any may kill it, and whoever waits then gets LostError.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
-        self._seconds = config.seconds
+        self._config = config
+        self.modalities: tuple[str, ...] = ()
         self._connection, theirs = socket.socketpair()
         with theirs:
             try:
@@ -59,6 +60,10 @@ class EncoderProcess:
             except BaseException:
                 self._connection.close()
                 raise
+
+    def open(self) -> None:
+        """Have it load the projector; it has ended where it cannot."""
+        config = self._config
         first = wire.Open(
             model_path=config.model_path,
             projector_path=config.projector_path,
@@ -93,7 +98,7 @@ class EncoderProcess:
     def ask(self, request: wire.Read) -> wire.FromEncoder:
         """Have an input encoded. After LostError the process has ended."""
         try:
-            return self._exchange(request, self._seconds)
+            return self._exchange(request, self._config.seconds)
         except BaseException:
             self.end()
             raise
