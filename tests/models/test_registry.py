@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from caravan.models import Lease, Limits, ModelRegistry, Status, keeping
 from caravan.models import slot as slot_module
 from caravan.models.eviction import NoRoomError
 from caravan.models.loaded_model import LoadedModel
+from caravan.models.loader import ModelSpec
 
 from tests.clock import Clock
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over, spec_of
@@ -393,3 +395,42 @@ def test_what_nobody_uses_is_unloaded_after_its_time(monkeypatch: pytest.MonkeyP
         assert house.loaded == "ac"
 
     run(test, House(pinned="c", idle_unload=10, clock=clock))
+
+
+def test_adapters_of_a_model_do_not_wait_for_the_load_of_another() -> None:
+    async def test() -> None:
+        registry = House().registry
+        waiting, other = (slot for slot in registry._slots if slot.spec.id in "ab")
+        for slot in (waiting, other):
+            files = {f"of {slot.spec.id}": Path("file")}
+            adapted = partial(with_files, slot.spec)
+            slot.spec = replace(slot.spec, adapter_files=files, adapted=adapted)
+            registry._by_name[f"of {slot.spec.id}"] = slot
+        loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        slot_loading = asyncio.ensure_future(_outcome(loaded))
+        waiting.loading = slot_loading
+        removing = asyncio.create_task(registry.remove_adapter("a", "of a", ANONYMOUS))
+        await asyncio.sleep(0)
+        await registry.remove_adapter("b", "of b", ANONYMOUS)
+        assert not other.spec.adapters
+        assert waiting.spec.adapters
+        loaded.set_result(None)
+        await slot_loading
+        waiting.loading = None
+        await removing
+        assert not waiting.spec.adapters
+
+    async def timed() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await test()
+
+    asyncio.run(timed())
+
+
+async def _outcome(loaded: asyncio.Future[None]) -> Exception | None:
+    await loaded
+    return None
+
+
+def with_files(spec: ModelSpec, files: Mapping[str, Path]) -> ModelSpec:
+    return replace(spec, adapter_files=files)

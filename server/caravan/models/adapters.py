@@ -63,24 +63,32 @@ class Adapters:
         """Have requests name an adapter no longer. Where the model is loaded, the task ends when those that
         run have ended and its memory is free. Raises ModelNotFoundError and NotServedError.
         """
-        async with self._turn:
-            spec = slot.spec
-            if name not in spec.adapter_files:
-                raise ModelNotFoundError(f"'{spec.id}' has no adapter '{name[:200]}'.", param="name")
-            if spec.adapted is None or not (slot.model is None or isinstance(slot.model.engine, AsyncEngine)):
-                raise NotServedError("Engines of this server let no adapters go while they run.")
-            left = {known: path for known, path in spec.adapter_files.items() if known != name}
-            changed = await in_thread(spec.adapted, left)
-            size = await in_thread(_size_of, spec.adapter_files[name])
-            while slot.loading is not None:
+        while True:
+            # Not in turn: a load may wait for room, and has nothing to do with adapters of other models.
+            if slot.loading is not None:
                 await asyncio.wait([slot.loading])
-            _use(slot, changed, 0)
-            del self._by_name[name]
-            if slot.model is None:
-                return None
-            going = self._go(slot, slot.model, set(slot.leases), name, size)
-            self._leaving[name] = task = asyncio.create_task(going, name=f"remove {name}")
-            return task
+            async with self._turn:
+                spec = slot.spec
+                if name not in spec.adapter_files:
+                    raise ModelNotFoundError(f"'{spec.id}' has no adapter '{name[:200]}'.", param="name")
+                if spec.adapted is None or not (
+                    slot.model is None or isinstance(slot.model.engine, AsyncEngine)
+                ):
+                    raise NotServedError("Engines of this server let no adapters go while they run.")
+                left = {known: path for known, path in spec.adapter_files.items() if known != name}
+                changed = await in_thread(spec.adapted, left)
+                size = await in_thread(_size_of, spec.adapter_files[name])
+                if slot.loading is None:
+                    return self._let_go(slot, name, changed, size)
+
+    def _let_go(self, slot: ModelSlot, name: str, spec: ModelSpec, size: int) -> asyncio.Task[None] | None:
+        _use(slot, spec, 0)
+        del self._by_name[name]
+        if slot.model is None:
+            return None
+        going = self._go(slot, slot.model, set(slot.leases), name, size)
+        self._leaving[name] = task = asyncio.create_task(going, name=f"remove {name}")
+        return task
 
     def close(self) -> Collection[asyncio.Task[None]]:
         """Give up what is not done yet; what is to be waited for."""
