@@ -102,6 +102,18 @@ def test_a_found_one_that_does_not_fit_is_left_alone(
     assert "text alone" in line
 
 
+def test_a_found_one_that_has_gone_since_is_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, projector = write_tiny_pair(tmp_path, "llava")
+    found, named = spec_of(model), spec_of(model, mmproj=projector)
+    projector.unlink()
+    assert asyncio.run(loaded(found)) is None
+    assert "text alone" in caplog.text
+    with pytest.raises(EncoderStartError, match="the projector cannot be read"):
+        asyncio.run(loaded(named))
+
+
 def test_what_is_named_and_no_projector_is_told_at_the_start(tmp_path: Path) -> None:
     model, _ = write_tiny_pair(tmp_path, "llava")
     for path in (model, tmp_path / "missing.gguf"):

@@ -238,7 +238,8 @@ def fingerprint(path: Path, template: str, settings: ModelSettings, projector: P
     Reads a few hundred pages of the file.
     """
     digest = hashlib.sha256()
-    beside = () if projector is None else (projector,)
+    # One that is gone since it was found is no part of the model any more.
+    beside = (projector,) if projector is not None and projector.exists() else ()
     for part in (*part_paths(path), *settings.lora.values(), *beside):
         add_file(digest, part)
     options = settings.model_dump(mode="json", exclude=_WITHOUT_EFFECT)

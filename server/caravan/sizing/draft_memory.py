@@ -33,8 +33,12 @@ def projector_bytes(config: EngineConfig) -> int:
     """Bytes of the encoder's process with its projector loaded, nothing being encoded; 0 without one."""
     if not config.projector_path:
         return 0
-    vocabulary = read_header(config.model_path).vocab_size * _VOCABULARY_ENTRY
-    return os.stat(config.projector_path).st_size + _ENCODER + vocabulary
+    try:
+        size = os.stat(config.projector_path).st_size
+    except OSError:
+        # One that was found may be gone, and the model takes text alone. Over others the encoder complains.
+        return 0
+    return size + _ENCODER + read_header(config.model_path).vocab_size * _VOCABULARY_ENTRY
 
 
 def draft_bytes(config: EngineConfig) -> int:
