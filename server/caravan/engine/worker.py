@@ -37,10 +37,13 @@ from caravan.llama.model_file import WeightsChangedError, WeightsWatch
 from caravan.llama.rpc import RpcError
 from caravan.llama.weight_params import use_numa
 from caravan.runtime import gc_tuning
-from caravan.runtime.machine import prefer_as_victim
+from caravan.runtime.machine import prefer_as_victim, raise_file_limit
 from caravan.sizing.sizes import resources, sizes_of
 
 log = logging.getLogger(__name__)
+
+# Images of requests that run and wait have a file each.
+_MOST_FILES = 1 << 16
 
 
 class FirstPromptError(Exception):
@@ -64,6 +67,8 @@ def run_first_prompt(context: Context, batch_size: int) -> None:
 
 def _serve(server: ServerLink, config: EngineConfig, weights: WeightsWatch) -> None:
     use_numa(config.weights.numa)
+    if config.has_projector:
+        raise_file_limit(_MOST_FILES)
     sizes = sizes_of(config, resources(workers=config.rpc_workers))
     config = sizes.config
     for shortage in sizes.shortages:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import os
 from pathlib import Path
 
 import msgspec
@@ -38,12 +39,15 @@ def test_faults_are_told_to_their_request_alone(opened: Open, draw: Draw, tmp_pa
     run = good.media[0]
     replace = msgspec.structs.replace
     gone = replace(run, embeddings=replace(run.embeddings, path=str(tmp_path / "gone")))
+    empty = tmp_path / "empty"
+    empty.touch()
     short = replace(run, embeddings=replace(run.embeddings, offset=100))
     wide = replace(run, embeddings=replace(run.embeddings, width=5))
     bad = [
         replace(good, id="gone", media=(gone,)),
         replace(good, id="short", media=(short,)),
         replace(good, id="wide", media=(wide,)),
+        replace(good, id="empty", media=(replace(run, embeddings=replace(run.embeddings, path=str(empty))),)),
         replace(good, id="moved", media=(replace(run, start=6),)),
         replace(good, id="twice", media=(run, run)),
         replace(good, id="none", media=()),
@@ -86,6 +90,18 @@ def test_embeddings_are_let_go_of_with_their_request(opened: Open, draw: Draw) -
     harness.finish()
     gc.collect()
     assert path not in Path("/proc/self/maps").read_text()
+
+
+def test_images_of_one_file_have_it_open_once(opened: Open, draw: Draw) -> None:
+    """As the parts of one that was sliced."""
+    parts: list[Part] = [draw(1), [2]]
+    made = with_images(request("a", [0]), [[1] * 5, *parts * 20])
+    harness = opened()
+    before = len(os.listdir("/proc/self/fd"))
+    harness.engine.submit(made)
+    harness.engine.turn()
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert harness.finish() == alone(opened, [made])
 
 
 def test_the_file_may_go_once_the_request_is_taken(opened: Open, draw: Draw) -> None:

@@ -1,7 +1,6 @@
 """Embeddings of a request's images and sounds, mapped into the engine's process."""
 
 import mmap
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,9 @@ from caravan.engine.params import GenerationRequest
 
 _FLOAT_BYTES = 4
 _KEY_BYTES = 16
+
+# Those of one request, by their paths. Python keeps each open as long as it is mapped.
+_Files = dict[str, mmap.mmap]
 
 
 class MediaError(ValueError):
@@ -54,7 +56,8 @@ def mapped(request: GenerationRequest, limits: MediaLimits) -> tuple[MappedRun, 
     """
     _check_places(request)
     cells = cells_of(request.token_ids, request.media)
-    return tuple(_mapped(run, cells, limits) for run in request.media)
+    files: _Files = {}
+    return tuple(_mapped(run, cells, limits, files) for run in request.media)
 
 
 def with_runs(token_ids: Sequence[int], runs: Iterable[MappedRun]) -> list[int]:
@@ -96,7 +99,7 @@ def _check_places(request: GenerationRequest) -> None:
         raise MediaError("a prompt token is outside the vocabulary")
 
 
-def _mapped(run: MediaRun, cells: list[int], limits: MediaLimits) -> MappedRun:
+def _mapped(run: MediaRun, cells: list[int], limits: MediaLimits, files: _Files) -> MappedRun:
     found = run.embeddings
     if not limits.width:
         raise MediaError("this engine takes no images")
@@ -114,21 +117,24 @@ def _mapped(run: MediaRun, cells: list[int], limits: MediaLimits) -> MappedRun:
         cells=cells[run.start : run.start + run.num_cells],
         num_positions=run.num_positions,
         is_causal=run.is_causal,
-        embeddings=_embeddings(found),
+        embeddings=_embeddings(found, files),
         positions=_positions(run, limits.num_parts),
     )
 
 
-def _embeddings(shared: SharedEmbeddings) -> NDArray[np.float32]:
+def _embeddings(shared: SharedEmbeddings, files: _Files) -> NDArray[np.float32]:
     count = shared.rows * shared.width
-    try:
-        with open(shared.path, "rb") as file:
-            # To read behind the end of what is mapped would end the process.
-            if os.fstat(file.fileno()).st_size < shared.offset + count * _FLOAT_BYTES or shared.offset < 0:
-                raise MediaError("the embeddings of an image are cut off")
-            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise MediaError(f"the embeddings of an image cannot be read: {error.strerror}") from error
+    if shared.path not in files:
+        try:
+            with open(shared.path, "rb") as file:
+                files[shared.path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise MediaError(f"the embeddings of an image cannot be read: {why}") from error
+    pages = files[shared.path]
+    # To read behind the end of what is mapped would end the process.
+    if len(pages) < shared.offset + count * _FLOAT_BYTES or shared.offset < 0:
+        raise MediaError("the embeddings of an image are cut off")
     found = np.frombuffer(pages, np.float32, count, shared.offset)
     # What is not finite would be in all that sees it. Both ends tell, and cost no array.
     if not np.isfinite(found.min()) or not np.isfinite(found.max()):
