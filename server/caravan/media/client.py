@@ -169,7 +169,7 @@ class EncoderClient:
             # What requests hold goes as they end; what the cache holds can go at once.
             self._cache.shrink(0)
             if self._holds_too_much(owner):
-                raise MediaBusyError("requests that run hold too many images")
+                raise MediaBusyError("requests that run hold too many images (--media-cache-bytes)")
 
     def _holds_too_much(self, owner: str) -> bool:
         """Whether there is no room for more embeddings: of all, or of an owner, who leaves others some."""
@@ -210,7 +210,7 @@ class EncoderClient:
             work.has_begun = True
             # What was there when this came has grown by what others waited for.
             if self._holds_too_much(work.owner):
-                raise MediaBusyError("requests that run hold too many images")
+                raise MediaBusyError("requests that run hold too many images (--media-cache-bytes)")
             request = wire.Read(kind=media.kind, detail=work.key.detail, data=media.data, path=path)
             return self._running().ask(request)
 

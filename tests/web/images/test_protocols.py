@@ -228,3 +228,16 @@ def test_what_is_truncated_counts_images(client: TestClient, engine: ScriptedEng
     assert answer.status_code == 200, answer.text
     assert int(answer.headers["x-caravan-truncated"]) > 1
     assert 40 <= len(engine.requests[-1].media) < 80, "no more goes than has to"
+
+
+def test_what_is_truncated_has_no_more_images_than_a_request_may_have(
+    client: TestClient, engine: ScriptedEngine
+) -> None:
+    cat = {"type": "input_image", "image_url": data_url(b"x")}
+    items = [{"role": "user", "content": [cat] * 20}, {"role": "assistant", "content": "Twenty."}] * 8
+    asked = {"model": "fake", "input": [*items, {"role": "user", "content": [cat] * 3}]}
+    refused = client.post("/v1/responses", json=asked)
+    assert "one too many" in refused.json()["error"]["message"]
+    answer = client.post("/v1/responses", json={**asked, "truncation": "auto"})
+    assert answer.status_code == 200, answer.text
+    assert 100 < len(engine.requests[-1].media) <= 128

@@ -28,7 +28,7 @@ R = TypeVar("R", bound=ConversationFields)
 # What is in the place of one for those who look at prompts, as llama.cpp's server has it.
 SHOWN = "<__media__>"
 # More than any context has room for, about.
-_MOST = 128
+MOST_INPUTS = 128
 _WORDS: dict[Kind, str] = {"image": "images", "audio": "sounds"}
 
 
@@ -221,8 +221,8 @@ def _marked(
         else:
             source = _source(part, f"{path}[{index}]")
             _check_reads(model, source)
-            if len(sources) == _MOST:
-                raise InvalidValueError(source.param, f"is one too many: a request has at most {_MOST}")
+            if len(sources) == MOST_INPUTS:
+                raise InvalidValueError(source.param, f"is one too many: a request has at most {MOST_INPUTS}")
             parts.append(TextPart(type="text", text=f"{word}{len(sources)}z"))
             sources.append(source)
     return message.model_copy(update={"content": parts})

@@ -22,6 +22,7 @@ from caravan_schemas.responses_items import (
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.prompt.chat_prompt import is_shown
+from caravan.api.prompt.media import MOST_INPUTS
 from caravan.api.prompt.tokenize import LEAST_LONGEST
 from caravan.api.responses.content import num_media, text_of
 from caravan.api.responses.conversation import Placed, is_instruction, is_of_user
@@ -126,8 +127,12 @@ def _cuts(items: Sequence[Placed], model: LoadedModel) -> tuple[list[int], list[
     num_said = list(itertools.accumulate(map(bool, said), initial=0))
     size_said = list(itertools.accumulate(said, initial=0))
     longest = max(model.vocab.longest_token, LEAST_LONGEST)
+    seen = list(itertools.accumulate((_num_media(items[index].item) for index in oldest), initial=0))
+    num_lasting = sum(_num_media(placed.item) for placed in items) - seen[-1]
 
     def can_fit(cut: int) -> bool:
+        if num_lasting + seen[-1] - seen[cut] > MOST_INPUTS:
+            return False
         least = max(num_said[-1] - num_said[cut], (size_said[-1] - size_said[cut]) // longest)
         return least < model.context_size
 
@@ -158,9 +163,9 @@ def _size(item: Item) -> int:
     """Count the bytes of what the model reads of an item, about."""
     match item:
         case InputMessage():
-            return len(text_of(item.content)) + _IMAGE * num_media(item.content)
+            return len(text_of(item.content)) + _IMAGE * _num_media(item)
         case FlatCallOutput() | FlatCustomCallOutput():
-            return len(text_of(item.output)) + _IMAGE * num_media(item.output)
+            return len(text_of(item.output)) + _IMAGE * _num_media(item)
         case PastFlatCall():
             return len(item.arguments)
         case PastFlatCustomCall():
@@ -169,4 +174,14 @@ def _size(item: Item) -> int:
             return sum(len(part.text) for part in item.content or item.summary)
         case Compaction():
             return len(item.encrypted_content)
+    return 0
+
+
+def _num_media(item: Item) -> int:
+    """Count the images and sounds of an item."""
+    match item:
+        case InputMessage():
+            return num_media(item.content)
+        case FlatCallOutput() | FlatCustomCallOutput():
+            return num_media(item.output)
     return 0
