@@ -223,6 +223,22 @@ def test_an_engine_that_dies_comes_back_without_an_adapter_whose_file_is_gone(
     asyncio.run(live())
 
 
+def test_the_books_of_an_engine_at_rest_are_told_when_adapters_change(
+    tiny_models: TinyModels, folder: Path
+) -> None:
+    config = EngineConfig(model_path=str(tiny_models["qwen2"]), context_size=256, num_threads=1)
+
+    async def live() -> None:
+        async with started(config) as engine, asyncio.timeout(PATIENCE):
+            for number, name in enumerate(("sql", "one", "two"), 1):
+                await engine.adapters.add(name, str(folder / f"{name}.gguf"))
+                await until(partial(has_adapters, engine, number))
+            await engine.adapters.remove("one")
+            await until(partial(has_adapters, engine, 2))
+
+    asyncio.run(live())
+
+
 def test_an_adapter_that_goes_while_its_engine_starts_again_is_gone(
     tiny_models: TinyModels, folder: Path
 ) -> None:
@@ -254,6 +270,10 @@ def test_an_adapter_that_goes_while_its_engine_starts_again_is_gone(
             await registry.close()
 
     asyncio.run(live())
+
+
+def has_adapters(engine: AsyncEngine, count: int) -> bool:
+    return engine.stats().num_adapters == count
 
 
 def is_back(engine: AsyncEngine, num_restarts: int) -> bool:

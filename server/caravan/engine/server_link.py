@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import socket
 import threading
@@ -117,11 +118,16 @@ class ServerLink:
                 if isinstance(engine, Engine):
                     engine.end_thoughts(request_id)
             case messages.AddAdapter() | messages.RemoveAdapter():
-                change_adapters(engine, self.context, message, self.send)
+                change_adapters(engine, self.context, message, self._tell_change)
             case messages.WatchBlocks() | messages.UnwatchBlocks():
                 self._watch(engine, message)
             case _:
                 engine.stop()
+
+    def _tell_change(self, change: messages.AdapterChanged) -> None:
+        """Answer, and have the next step tell the books, be there news or not: they have changed, too."""
+        self._last_step = self._last_stats = -math.inf
+        self.send(change)
 
     def _watch(
         self, engine: Engine | EmbeddingEngine, wish: messages.WatchBlocks | messages.UnwatchBlocks
