@@ -76,3 +76,24 @@ def test_the_limit_of_pixels_is_that_of_the_header() -> None:
     assert pixels_of(data, max_pixels=10_000).shape == (100, 100, 3)
     with pytest.raises(MediaRefusedError, match="100 x 100 pixels; at most 9999"):
         pixels_of(data, max_pixels=9_999)
+
+
+def scans(count: int) -> bytes:
+    """A JPEG whose last scan, of a few bytes, is there so many times."""
+    data = image_file(picture(1), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (count - data.count(b"\xff\xda")) + data[-2:]
+
+
+def test_a_jpeg_of_many_scans_is_refused() -> None:
+    """Each takes as long as decoding the whole: of 50 million pixels, a minute for some kilobytes."""
+    assert pixels_of(scans(64), max_pixels=MAX_PIXELS).shape == picture(1).shape
+    hidden = scans(40)[:-2] + b"\xff\x01" + scans(40)[2:]
+    for data in (scans(65), hidden):
+        with pytest.raises(MediaRefusedError, match="drawn over itself more than 64 times"):
+            pixels_of(data, max_pixels=MAX_PIXELS)
+
+
+def test_what_is_behind_a_jpeg_is_no_scan() -> None:
+    pixels = pixels_of(scans(12) + b"\xff\xda" * 100, max_pixels=MAX_PIXELS)
+    np.testing.assert_array_equal(pixels, pixels_of(scans(12), max_pixels=MAX_PIXELS))

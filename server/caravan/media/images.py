@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,12 @@ _MOST_ELONGATED = 200
 # No projector looks at more; what is larger is made smaller here, by whole numbers, since all that follows
 # holds several copies.
 _MOST_KEPT = 16_000_000
+# Of a progressive JPEG: usual ones have a dozen. One of a few bytes takes as long as one that changes all.
+_MOST_SCANS = 64
+# What begins a segment; in between, a byte of 255 has one of these behind it.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_END, _SCAN = 0xD9, 0xDA
+_WITHOUT_LENGTH = (0x01, 0xD8)
 # OpenAI's `low`.
 _LOW_SIDE = 512
 _WHITE = (255, 255, 255)
@@ -39,6 +46,8 @@ def pixels_of(data: bytes, *, max_pixels: int, detail: str = "auto") -> NDArray[
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_size(*image.size, max_pixels)
+            if image.format in ("JPEG", "MPO"):
+                _check_scans(data)
             return _upright(image, detail)
     except MediaRefusedError:
         raise
@@ -59,6 +68,20 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise MediaRefusedError(f"{size}; at most {max_pixels} are read")
     if max(width, height) > _MOST_ELONGATED * min(width, height):
         raise MediaRefusedError(f"{size}; one side may be at most {_MOST_ELONGATED} times the other")
+
+
+def _check_scans(data: bytes) -> None:
+    place = num_scans = 0
+    while found := _MARKER.search(data, place):
+        marker, place = found.group()[1], found.end()
+        if marker == _END:
+            # Telephones put films behind it.
+            return
+        num_scans += marker == _SCAN
+        if num_scans > _MOST_SCANS:
+            raise MediaRefusedError(f"is drawn over itself more than {_MOST_SCANS} times")
+        if marker not in _WITHOUT_LENGTH:
+            place += int.from_bytes(data[place : place + 2], "big")
 
 
 def _upright(image: "Image", detail: str) -> NDArray[np.uint8]:
