@@ -9,7 +9,7 @@ const MOST_BYTES = 512 * 1024;
 export async function asMessagePart(file) {
   if (file.size > MOST_BYTES) throw new Error(`${file.name} has more than ${MOST_BYTES / 1024} KiB.`);
   const text = decoded(await file.arrayBuffer());
-  if (text === null || text.includes("\0")) throw new Error(`${file.name} is no text file; models here read text alone.`);
+  if (text === null || text.includes("\0")) throw new Error(`${file.name} is no text file; this page sends text alone.`);
   const fence = "`".repeat(Math.max(2, ...[...text.matchAll(/`+/g)].map(([marks]) => marks.length)) + 1);
   return `${file.name}:\n${fence}\n${text.replace(/\n$/, "")}\n${fence}\n`;
 }
