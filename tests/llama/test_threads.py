@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from caravan.config.llama_config import ContextOptions
 from caravan.config.llama_options import CacheType
+from caravan.llama import library
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 from caravan.llama.model import Model
@@ -23,12 +24,12 @@ LENGTHS = (100, 3, 300, 250)
 
 
 @contextmanager
-def opened(path: Path, options: ContextOptions) -> Iterator[Context]:
+def opened(path: Path, options: ContextOptions, *, wants_change: bool = True) -> Iterator[Context]:
     """A context whose threads may change."""
     model = Model(path)
     context = Context(model, num_cells=2048, batch_size=512, max_sequences=4, num_threads=1, options=options)
     try:
-        if not context.can_change_threads:
+        if wants_change and not context.can_change_threads:
             pytest.skip("the attention of this build adds up by threads")
         yield context
     finally:
@@ -67,6 +68,15 @@ def assert_equal_with_any(context: Context) -> None:
     for numbers in ((2,), (3,), (8,), (1, 4, 2)):
         for found, expected in zip(computed(context, numbers), alone, strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_threads_stay_as_they_are_with_other_builds(
+    tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "has_runs_of_rows", lambda: False)
+    for architecture in ARCHITECTURES:
+        with opened(tiny_models[architecture], ContextOptions(), wants_change=False) as context:
+            assert not context.can_change_threads
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

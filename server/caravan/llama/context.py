@@ -99,8 +99,10 @@ class Context:
         self.media_width, self.num_position_parts = model.input_size, model.num_position_parts
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self.has_tiles = self.can_cut and has_tiles(model, options)
-        # ggml's own attention splits a row's cells among threads, and adds up in another order then.
-        self.can_change_threads = not (library.has_gpu() or has_tiles(model, options))
+        # ggml's own attention splits a row's cells among threads, and adds up in another order then. Products
+        # of rows are known to be the same only where the build has them add up alike.
+        is_ours = library.has_runs_of_rows() and not has_tiles(model, options)
+        self.can_change_threads = is_ours and not library.has_gpu()
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
         is_kept_whole = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.HYBRID)
         self.can_offload = is_kept_whole and not self.sliding_window and not library.has_gpu()
