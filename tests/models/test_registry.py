@@ -388,8 +388,8 @@ def test_what_nobody_uses_is_unloaded_after_its_time(monkeypatch: pytest.MonkeyP
         await settle()
         assert house.loaded == "ac"
         clock.now += 1
-        await until(lambda: house.loaded == "c")
-        assert house.closed == ["a"]
+        await until(lambda: house.closed == ["a"])
+        assert house.loaded == "c"
         await house.use("a")
         await settle()
         assert house.loaded == "ac"
