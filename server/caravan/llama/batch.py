@@ -64,15 +64,19 @@ class Batch:
         return self._native
 
     def _make_native(self) -> "llama_cpp.llama_batch":
-        native = llama_cpp.llama_batch()
-        arrays: dict[str, NDArray[np.generic]] = {
-            "token": self.token_ids,
-            "pos": self.positions,
-            "n_seq_id": self._seq_counts,
-            "seq_id": self._seq_pointers,
-            "logits": self.wants_logits,
-        }
-        types = dict(llama_cpp.llama_batch._fields_)
-        for name, array in arrays.items():
-            setattr(native, name, ctypes.cast(array.ctypes.data, types[name]))
-        return native
+        return native_batch(
+            token=self.token_ids,
+            pos=self.positions,
+            n_seq_id=self._seq_counts,
+            seq_id=self._seq_pointers,
+            logits=self.wants_logits,
+        )
+
+
+def native_batch(**arrays: NDArray[np.generic]) -> "llama_cpp.llama_batch":
+    """Make a `llama_batch` whose fields point to these arrays, which have to live as long as it does."""
+    native = llama_cpp.llama_batch()
+    types = dict(llama_cpp.llama_batch._fields_)
+    for name, array in arrays.items():
+        setattr(native, name, ctypes.cast(array.ctypes.data, types[name]))
+    return native

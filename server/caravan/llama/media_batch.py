@@ -1,11 +1,12 @@
 """Embeddings of an image or a sound on their way into one `llama_decode`, in the place of tokens."""
 
-import ctypes
 from typing import NamedTuple
 
 import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
+
+from caravan.llama.batch import native_batch
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -55,18 +56,14 @@ class MediaBatch:
 
     def native(self) -> "llama_cpp.llama_batch":
         """Return the structure for `llama_decode`, valid as long as this object is."""
-        native = llama_cpp.llama_batch()
+        native = native_batch(
+            embd=self.embeddings,
+            pos=self.positions,
+            n_seq_id=self._seq_counts,
+            seq_id=self._seq_pointers,
+            logits=self._outputs,
+        )
         native.n_tokens = self.num_cells
-        arrays: dict[str, NDArray[np.generic]] = {
-            "embd": self.embeddings,
-            "pos": self.positions,
-            "n_seq_id": self._seq_counts,
-            "seq_id": self._seq_pointers,
-            "logits": self._outputs,
-        }
-        types = dict(llama_cpp.llama_batch._fields_)
-        for name, array in arrays.items():
-            setattr(native, name, ctypes.cast(array.ctypes.data, types[name]))
         return native
 
     def check(self, batch_size: int, width: int, num_parts: int, max_sequences: int) -> None:

@@ -5,6 +5,8 @@ import struct
 
 import msgspec
 
+from caravan.runtime.exact_read import read_exactly
+
 LENGTH = struct.Struct("<Q")
 
 
@@ -88,23 +90,11 @@ def from_encoder(body: bytes) -> FromEncoder:
 
 def receive(connection: socket.socket) -> ToEncoder | None:
     """Wait for the next message to the encoder; None when the server is gone."""
-    prefix = _read(connection, LENGTH.size)
+    prefix = read_exactly(connection, LENGTH.size)
     if prefix is None:
         return None
-    body = _read(connection, *LENGTH.unpack(prefix))
+    body = read_exactly(connection, *LENGTH.unpack(prefix))
     if body is None:
         return None
     message: ToEncoder = _to_encoder.decode(body)
     return message
-
-
-def _read(connection: socket.socket, size: int) -> bytearray | None:
-    data = bytearray(size)
-    view = memoryview(data)
-    done = 0
-    while done < size:
-        count = connection.recv_into(view[done:])
-        if count == 0:
-            return None
-        done += count
-    return data

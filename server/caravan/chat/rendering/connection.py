@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from caravan.runtime import children
+from caravan.runtime.exact_read import read_exactly
 from caravan.runtime.machine import ProcessSample, process_sample
 
 # The status with which a process ends that has had nothing to do for a while.
@@ -35,23 +36,11 @@ def send(connection: socket.socket, message: object) -> None:
 
 def receive(connection: socket.socket) -> Any | None:  # noqa: ANN401 (whatever JSON holds)
     """Wait for the next message; None when the other side is gone. Raises OSError."""
-    prefix = _read(connection, _LENGTH.size)
+    prefix = read_exactly(connection, _LENGTH.size)
     if prefix is None:
         return None
-    body = _read(connection, *_LENGTH.unpack(prefix))
+    body = read_exactly(connection, *_LENGTH.unpack(prefix))
     return None if body is None else json.loads(body)
-
-
-def _read(connection: socket.socket, size: int) -> bytearray | None:
-    data = bytearray(size)
-    view = memoryview(data)
-    done = 0
-    while done < size:
-        count = connection.recv_into(view[done:])
-        if count == 0:
-            return None
-        done += count
-    return data
 
 
 class Child:
