@@ -51,30 +51,46 @@ class MemoryGroup:
 
 
 class Hog:
-    """A process in a group that takes its memory piece by piece, and stays smaller than a server."""
+    """Processes in a group that take its memory piece by piece; each stays smaller than a server."""
+
+    _LARGEST = 48 << 20
 
     def __init__(self, group: MemoryGroup) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _HOG],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            preexec_fn=group.enter,
-        )
+        self._group = group
+        self._processes: list[subprocess.Popen[str]] = []
+        self._taken = self._LARGEST
 
     def take(self, num_bytes: int) -> None:
         """Take more; does not wait until it has it."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{num_bytes}\n")
-        self._process.stdin.flush()
+        if self._taken >= self._LARGEST:
+            self._start()
+        self._taken += num_bytes
+        stdin = self._processes[-1].stdin
+        assert stdin is not None
+        stdin.write(f"{num_bytes}\n")
+        stdin.flush()
 
     def close(self) -> None:
         """End it, and give back what it has."""
-        self._process.kill()
-        self._process.wait()
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        self._processes.clear()
+
+    def _start(self) -> None:
+        self._taken = 0
+        self._processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", _HOG],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+                preexec_fn=self._group.enter,
+            )
+        )
 
 
 @contextlib.contextmanager
