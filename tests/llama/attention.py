@@ -22,7 +22,8 @@ class Attention:
     """Inputs as llama.cpp lays them out: queries [streams, rows, heads, size], keys and values
     [streams, cells, heads, size], a mask [streams, rows, cells] or None, a sink for each head of queries.
 
-    `places` [streams, cells + rows] are the positions of cells and the sequences of rows, if they are told.
+    `places` [streams, cells + rows] are the positions of cells and the sequences of rows, if they are told;
+    behind them may be [cells] the order of cells that have one position together.
     """
 
     q: Floats

@@ -11,7 +11,7 @@ from caravan.llama import library
 from gguf import GGMLQuantizationType as Kind
 
 from tests.deploy.attention import make_mask
-from tests.llama.attention import Attention, AttentionOperator, Numbers
+from tests.llama.attention import Attention, AttentionOperator, Halves, Numbers
 from tests.llama.products import Floats
 
 # Sequences with cells before and rows in the batch, scattered among each other's cells: streams, ends of
@@ -138,52 +138,86 @@ def test_a_row_that_sees_nothing_is_zero(operator: AttentionOperator) -> None:
     np.testing.assert_allclose(found, attention.expected(), rtol=0, atol=1e-2)
 
 
-def _in_memory(attention: Attention, cells: Numbers, chunks: tuple[tuple[int, int], ...]) -> Attention:
-    """The sequences, whose cells lie side by side one after the other, moved to these cells, with places."""
-    num_cells = attention.k.shape[1]
-    assert attention.mask is not None
-    k, v = np.zeros_like(attention.k), np.zeros_like(attention.v)
-    k[:, cells], v[:, cells] = attention.k[:, : len(cells)], attention.v[:, : len(cells)]
-    mask = np.full_like(attention.mask, -np.inf)
-    mask[..., cells] = attention.mask[..., : len(cells)]
-    positions = np.full(num_cells, -1, np.int32)
-    positions[cells] = np.concatenate([np.arange(before + rows) for before, rows in chunks])
-    sequences = np.repeat(np.arange(len(chunks)), [rows for _, rows in chunks]).astype(np.int32)
-    places = np.concatenate([positions, sequences])[None]
-    return dataclasses.replace(attention, k=k, v=v, mask=mask, places=places)
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Positions of the cells of all sequences, and the order of those that have one together."""
+
+    positions: Numbers
+    grid: Numbers | None = None
+
+    @classmethod
+    def of(cls, kind: str) -> "Layout":
+        """Of all sequences one after the other, each counted from its own beginning."""
+        index = np.concatenate([np.arange(before + rows, dtype=np.int32) for before, rows in CHUNKS])
+        if kind == "images":
+            # Five words and an image of 9 rows and 10 columns, again and again.
+            round_, within = np.divmod(index, 95)
+            cell = np.maximum(within - 5, 0)
+            row, column = np.divmod(cell, 10)
+            return cls(15 * round_ + np.minimum(within, 5), (row * 65536 + column).astype(np.int32))
+        # Of texts with gaps, some are nearer to each other than a block of our attention is long.
+        return cls(index + (index // 20 * 1000 + index // 3 * 7 if kind == "gaps" else 0))
+
+    def in_memory(self, attention: Attention, cells: Numbers) -> Attention:
+        """The sequences, whose cells lie one after the other, moved to these cells, with places."""
+        num_cells = attention.k.shape[1]
+        assert attention.mask is not None
+        k, v = np.zeros_like(attention.k), np.zeros_like(attention.v)
+        k[:, cells], v[:, cells] = attention.k[:, : len(cells)], attention.v[:, : len(cells)]
+        mask = np.full_like(attention.mask, -np.inf)
+        mask[..., cells] = attention.mask[..., : len(cells)]
+        positions = np.full(num_cells, -1, np.int32)
+        positions[cells] = self.positions
+        sequences = np.repeat(np.arange(len(CHUNKS)), [rows for _, rows in CHUNKS]).astype(np.int32)
+        places = [positions, sequences]
+        if self.grid is not None:
+            grid = np.zeros(num_cells, np.int32)
+            grid[cells] = self.grid
+            places.append(grid)
+        return dataclasses.replace(attention, k=k, v=v, mask=mask, places=np.concatenate(places)[None])
+
+    def mask(self, shape: tuple[int, int, int], window: int) -> Halves:
+        """What rows see: all of their sequence before them, or that of the last positions."""
+        mask = np.full(shape, -np.inf, np.float16)
+        row = start = 0
+        for before, rows in CHUNKS:
+            for last in range(start + before, start + before + rows):
+                distances = self.positions[last] - self.positions[start : last + 1]
+                mask[0, row, start : last + 1][distances < (window or np.inf)] = 0
+                row += 1
+            start += before + rows
+        return mask
 
 
 @pytest.mark.skipif(not library.has_runs_of_rows(), reason="another build of llama.cpp, or no AVX2")
 @pytest.mark.parametrize("window", [0, 16])
 @pytest.mark.parametrize("sizes", [(64, 64), (192, 128)])
+@pytest.mark.parametrize("kind", ["text", "images", "gaps"])
 def test_company_and_cells_change_nothing(
-    operator: AttentionOperator, sizes: tuple[int, int], window: int
+    operator: AttentionOperator, sizes: tuple[int, int], window: int, kind: str
 ) -> None:
     """To the last bit, with the places that llama.cpp's memory tells."""
     case = Case(k_size=sizes[0], v_size=sizes[1], heads=6, sinks=(0.5, 2.0, -1.0, 1.0, 0.0, 3.0))
     attention = case.make()
-    count = sum(before + rows for before, rows in CHUNKS)
-    mask = np.full((1, attention.q.shape[1], attention.k.shape[1]), -np.inf, np.float16)
-    row = start = 0
-    for before, rows in CHUNKS:
-        for last in range(before + 1, before + rows + 1):
-            mask[0, row, start + (max(0, last - window) if window else 0) : start + last] = 0
-            row += 1
-        start += before + rows
-    attention = dataclasses.replace(attention, mask=mask)
-    ordered = _in_memory(attention, np.arange(count, dtype=np.int32), CHUNKS)
+    layout = Layout.of(kind)
+    count = len(layout.positions)
+    shape = (1, attention.q.shape[1], attention.k.shape[1])
+    attention = dataclasses.replace(attention, mask=layout.mask(shape, window))
+    ordered = layout.in_memory(attention, np.arange(count, dtype=np.int32))
     expected = operator.compute(ordered)
     np.testing.assert_allclose(expected, attention.expected(), rtol=0, atol=1e-4)
     rng = np.random.default_rng(1)
     for _ in range(2):
         cells = rng.permutation(attention.k.shape[1])[:count].astype(np.int32)
-        scattered = _in_memory(attention, cells, CHUNKS)
+        scattered = layout.in_memory(attention, cells)
         np.testing.assert_array_equal(operator.compute(scattered), expected)
     for first, last in ((0, 1), (1, 4), (20, 30), (82, 100), (147, 148)):
         assert ordered.mask is not None
         assert ordered.places is not None
-        num_cells = ordered.k.shape[1]
-        rows = np.r_[0:num_cells, num_cells + first : num_cells + last]
+        num_cells, num_rows = attention.k.shape[1], attention.q.shape[1]
+        rows = np.r_[
+            0:num_cells, num_cells + first : num_cells + last, num_cells + num_rows : ordered.places.shape[1]
+        ]
         part = dataclasses.replace(
             ordered,
             q=ordered.q[:, first:last].copy(),

@@ -1,12 +1,10 @@
 """A request with images alone, and the same request in every other situation, on real kernels: the same text
 and the same log probabilities, to the last bit (`tests/engine/test_exactness.py` for those without).
 
-Not so with M-RoPE: our attention adds up in the order of positions, and cells of an
-image have one together. Where they lie then shows in the last bits. `test_real.py` has such a model.
+With M-RoPE, the cells of an image have one position together.
 """
 
 import random
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,10 +12,10 @@ from caravan.engine.params import GenerationRequest
 
 from tests.engine.exactness import SITUATIONS, Exactness
 from tests.engine.media.images import Part, random_image, with_images
+from tests.engine.media.models import WITH_GRIDS, write_media_model
 from tests.engine.media.test_real import MediaHarness, WindowsMediaHarness
-from tests.tiny_model import EMBED, write_tiny_model
 
-KINDS = ["llama", "gemma3", "lfm2", "mamba"]
+KINDS = ["llama", "gemma3", "qwen2vl", "qwen3vl", "lfm2", "mamba"]
 
 
 class MediaExactness(Exactness):
@@ -33,10 +31,21 @@ class MediaExactness(Exactness):
 @pytest.fixture(scope="module", params=KINDS)
 def exactness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exactness:
     kind, folder = request.param, tmp_path_factory.mktemp("images")
-    path: Path = folder / f"{kind}.gguf"
-    write_tiny_model(path, kind)
+    path, width = write_media_model(folder, kind)
     rng = random.Random(5)
-    one, two = (random_image(folder, seed, 30, width=EMBED, is_causal=kind != "gemma3") for seed in (1, 2))
+    # With M-RoPE of more cells than our attention has in a block.
+    grids = ((5, 6), (9, 15)) if kind in WITH_GRIDS else (None, None)
+    one, two = (
+        random_image(
+            folder,
+            seed,
+            grid[0] * grid[1] if grid else 30,
+            width=width,
+            grid=grid,
+            is_causal=kind != "gemma3",
+        )
+        for seed, grid in enumerate(grids, 1)
+    )
     stem = [rng.randrange(256) for _ in range(40)]
     MediaExactness.parts = [
         [stem, one, [rng.randrange(256) for _ in range(9)]],

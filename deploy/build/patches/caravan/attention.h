@@ -8,6 +8,7 @@
 //
 // What a row gets does not depend on the rows beside it, nor on where in the memory its cells are, to the last bit:
 // both ways add up in the same order, that of positions, and blocks begin at positions that divide by their size.
+// Cells of an image that have one position together come in the order of its rows and columns.
 //
 // Sums are float32 throughout. Online softmax: https://arxiv.org/abs/1805.02867
 #pragma once
@@ -367,10 +368,12 @@ static inline int64_t caravan_last_seen(const uint16_t * mask, int64_t cells) {
     return cell;
 }
 
-// What a context's memory tells about a batch, where it does: the position of each cell, and whose each row is.
+// What a context's memory tells about a batch, where it does: the position of each cell, whose each row is and, with
+// M-RoPE, the order of cells that have one position together: their rows and columns in an image.
 struct caravan_places {
     const int32_t * positions;
     const int32_t * sequences;
+    const int32_t * grid;
 };
 
 // Splits rows into runs by their sequences. Where they are not told, a row goes on with the one before if it sees the
@@ -409,30 +412,73 @@ static inline bool caravan_mark_seen(const uint16_t * mask, uint16_t * seen) {
     return hidden == 0;
 }
 
-// Puts cells in the order of their positions, each at a place that is its position modulo CARAVAN_TILE. Positions of
-// which two are the same, or that lie far apart, leave them in the order of cells.
-static inline void caravan_arrange(const int32_t * positions, std::vector<int32_t> & cells) {
-    static thread_local std::vector<int32_t> placed;
+// Puts cells in the order of their positions, each at a place that is its position modulo CARAVAN_TILE. False, and
+// nothing done, where two have the same position, or they lie far apart.
+static inline bool caravan_arrange_row(const int32_t * positions, std::vector<int32_t> & cells, std::vector<int32_t> & placed) {
     int32_t low = INT32_MAX, high = INT32_MIN;
     for (const int32_t cell : cells) {
         low  = std::min(low,  positions[cell]);
         high = std::max(high, positions[cell]);
     }
-    if (cells.empty() || low < 0) {
-        return;
-    }
     const int32_t begin = low/CARAVAN_TILE*CARAVAN_TILE;
     const int64_t size  = (int64_t) high - begin + 1;
     if (size > 4*(int64_t) cells.size() + CARAVAN_TILE) {
-        return;
+        return false;
     }
     placed.assign(size, ~cells[0]);
     for (const int32_t cell : cells) {
         int32_t & place = placed[positions[cell] - begin];
         if (place >= 0) {
-            return;
+            return false;
         }
         place = cell;
+    }
+    return true;
+}
+
+// The same where cells have one position together, those of an image, or there are gaps. The first of a position is
+// where it would be if it had none beside it. The rest has blocks of its own, behind the block of the first, in the order
+// of rows and columns; a row that sees one of them sees all before it. So no place depends on which others are seen.
+static inline void caravan_arrange_images(const caravan_places & places, std::vector<int32_t> & cells, std::vector<int32_t> & placed) {
+    const int32_t * positions = places.positions;
+    const auto is_before = [&](int32_t a, int32_t b) {
+        return positions[a] != positions[b] ? positions[a] < positions[b] : places.grid && places.grid[a] < places.grid[b];
+    };
+    if (!std::is_sorted(cells.begin(), cells.end(), is_before)) {
+        std::stable_sort(cells.begin(), cells.end(), is_before);
+    }
+    const size_t size = cells.size();
+    placed.clear();
+    for (size_t first = 0, end = 0; first < size; first = end) {
+        const size_t block = placed.size();
+        placed.resize(block + CARAVAN_TILE, ~cells[0]);
+        for (; end < size && positions[cells[end]]/CARAVAN_TILE == positions[cells[first]]/CARAVAN_TILE; ++end) {
+            if (end == first || positions[cells[end]] != positions[cells[end - 1]]) {
+                placed[block + positions[cells[end]] % CARAVAN_TILE] = cells[end];
+            }
+        }
+        for (size_t i = first + 1; i < end; ++i) {
+            if (positions[cells[i]] == positions[cells[i - 1]]) {
+                placed.push_back(cells[i]);
+            } else {
+                placed.resize((placed.size() + CARAVAN_TILE - 1)/CARAVAN_TILE*CARAVAN_TILE, ~cells[0]);
+            }
+        }
+        placed.resize((placed.size() + CARAVAN_TILE - 1)/CARAVAN_TILE*CARAVAN_TILE, ~cells[0]);
+    }
+    while (placed.back() < 0) {
+        placed.pop_back();
+    }
+}
+
+// Puts cells in an order, and at places in blocks, that depend on their positions alone.
+static inline void caravan_arrange(const caravan_places & places, std::vector<int32_t> & cells) {
+    static thread_local std::vector<int32_t> placed;
+    if (cells.empty()) {
+        return;
+    }
+    if (!caravan_arrange_row(places.positions, cells, placed)) {
+        caravan_arrange_images(places, cells, placed);
     }
     cells.swap(placed);
 }
@@ -463,7 +509,7 @@ static inline void caravan_list_cells(const char * mask, size_t stride, const ca
         }
     }
     if (places.positions) {
-        caravan_arrange(places.positions, cells);
+        caravan_arrange(places, cells);
     }
     out.is_straight.resize((cells.size() + CARAVAN_TILE - 1)/CARAVAN_TILE);
     for (int64_t b = 0; b < out.num_blocks(); ++b) {

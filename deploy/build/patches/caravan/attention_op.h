@@ -64,7 +64,8 @@ static caravan_places caravan_places_of(const ggml_tensor * dst, int64_t i3) {
         return {};
     }
     const int32_t * positions = (const int32_t *) ((const char *) places->data + i3 % places->ne[1]*places->nb[1]);
-    return { positions, positions + mask->ne[0] };
+    const int64_t   end       = mask->ne[0] + mask->ne[1];
+    return { positions, positions + mask->ne[0], places->ne[0] > end ? positions + end : nullptr };
 }
 
 // Threads take a run of rows of one head at a time. Every thread of `params` has to call this.
