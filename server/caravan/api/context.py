@@ -1,12 +1,17 @@
-"""Who asks, and where it is counted what they get."""
+"""Who asks, and where it is counted what they get: from the middleware that opens it to all that serve."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from caravan_schemas.keep_alive import seconds_of
+
 from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.errors import CaravanError
+from caravan.models import ModelRegistry
 from caravan.observability.request_metrics import RequestMetrics
+
+_IN_SCOPE = "caravan.context"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +36,26 @@ class RequestContext:
         except CaravanError:
             self.metrics.waive(num_prompt_tokens)
             raise
+
+    def note_stay(self, keep_alive: str | float | None, model: str, registry: ModelRegistry) -> None:
+        """Have the request's hold on its model end as `keep_alive` wishes; what cannot be is reported.
+
+        Raises ModelNotFoundError.
+        """
+        if keep_alive is None:
+            return
+        seconds = self.metrics.stay_seconds = seconds_of(keep_alive)
+        if not registry.find(model, self.principal).may_stay(seconds):
+            self.metrics.ignore(["keep_alive"])
+
+
+def context_of(scope: MutableMapping[str, object]) -> RequestContext:
+    """Return the context in the scope of a request (ASGI). Outside of the middleware, it is nobody's."""
+    context = scope.get(_IN_SCOPE) or RequestContext()
+    assert isinstance(context, RequestContext)
+    return context
+
+
+def use_context(scope: MutableMapping[str, object], context: RequestContext) -> None:
+    """Make this the request's context."""
+    scope[_IN_SCOPE] = context

@@ -9,7 +9,7 @@ from caravan.api.batches.files_service import FileService
 from caravan.api.batches.service import BatchService
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
-from caravan.api.context import RequestContext
+from caravan.api.context import RequestContext, context_of
 from caravan.api.conversations import ConversationService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
@@ -31,7 +31,6 @@ from caravan.observability.metrics import Metrics
 from caravan.web.callers import is_local, is_page_of_another
 from caravan.web.multipart import FormReader
 from caravan.web.request_body import BodyReader
-from caravan.web.request_context import context_of
 
 
 @dataclass(frozen=True, kw_only=True)

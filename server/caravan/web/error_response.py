@@ -12,12 +12,12 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
+from caravan.api.context import context_of
 from caravan.api.output.encoding import to_json
 from caravan.errors import CaravanError, InvalidRequestError, MemoryShortError, ServerError
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.web import not_found_hints
 from caravan.web.envelopes import envelope, error_frame
-from caravan.web.request_context import context_of
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from caravan.api.context import context_of
 from caravan.api.validation.parse import parse
 from caravan.config.settings import Settings
 from caravan.errors import (
@@ -21,7 +22,6 @@ from caravan.errors import (
     UnsupportedEncodingError,
 )
 from caravan.web.request_body import report_ignored
-from caravan.web.request_context import context_of
 
 S = TypeVar("S", bound=Schema)
 

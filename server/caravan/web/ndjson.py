@@ -8,10 +8,10 @@ from fastapi import Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from caravan.api.context import context_of
 from caravan.runtime.threads import cancel_and_wait
 from caravan.web.error_response import LINES, error_line
 from caravan.web.json_pieces import JsonResponse
-from caravan.web.request_context import context_of
 from caravan.web.sse import Answering, ClientLeftError, RunResponse, sent_events, unless_client_leaves
 
 # What may stand before a line, and is none itself.

@@ -9,10 +9,10 @@ from caravan_schemas.base import Schema
 from fastapi import Request
 from pydantic.fields import FieldInfo
 
+from caravan.api.context import context_of
 from caravan.api.validation.parse import parse
 from caravan.errors import InvalidValueError
 from caravan.web.request_body import report_ignored
-from caravan.web.request_context import context_of
 
 Q = TypeVar("Q", bound=Schema)
 

@@ -14,8 +14,7 @@ from caravan_schemas.ollama_options import OllamaFields
 from fastapi import Request
 from starlette.types import Scope
 
-from caravan.api.context import RequestContext
-from caravan.api.stay import note_stay
+from caravan.api.context import RequestContext, context_of
 from caravan.api.validation.parse import Parsed, parse
 from caravan.auth.principal import Principal
 from caravan.config.settings import Settings
@@ -31,7 +30,6 @@ from caravan.runtime.machine import require_memory
 from caravan.runtime.threads import FairLimiter, in_thread
 from caravan.web.body_encoding import decoded_body
 from caravan.web.body_limit import body_limit
-from caravan.web.request_context import context_of
 
 S = TypeVar("S", bound=Schema)
 T = TypeVar("T")
@@ -220,7 +218,7 @@ class BodyReader:
             read.model = self._registry.name_of(read.model, context.principal)
             # Names of Ollama's have tags, which its routes know.
             if not isinstance(read, OllamaFields):
-                note_stay(read.keep_alive, read.model, self._registry, context)
+                context.note_stay(read.keep_alive, read.model, self._registry)
         return read
 
     async def _read_aside(

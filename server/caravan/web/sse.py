@@ -14,13 +14,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from caravan.api.context import context_of
 from caravan.api.output.encoding import Document
 from caravan.errors import CaravanError, failed_writing
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.web.dependencies import Services
 from caravan.web.error_response import error_event
 from caravan.web.json_pieces import JsonResponse
-from caravan.web.request_context import context_of
 
 T = TypeVar("T")
 

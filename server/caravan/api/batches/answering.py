@@ -24,7 +24,6 @@ from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.output.encoding import Document, in_one_line, to_json
 from caravan.api.responses.service import ResponseService
-from caravan.api.stay import note_stay
 from caravan.api.stored_chats import StoredChatService
 from caravan.api.usage import UsageBook
 from caravan.auth.holders import Holders
@@ -121,7 +120,7 @@ class Answerer:
             request = read_request(endpoint, body)
             request.model = self._services.registry.name_of(request.model, principal)
             context = RequestContext(principal=principal, metrics=metrics)
-            note_stay(request.keep_alive, request.model, self._services.registry, context)
+            context.note_stay(request.keep_alive, request.model, self._services.registry)
             return await self._services.ask(endpoint, request, context)
         except CaravanError:
             raise

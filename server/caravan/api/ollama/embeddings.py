@@ -11,7 +11,6 @@ from caravan.api.embeddings import FEW, Embedded, EmbeddingService, numbers_of
 from caravan.api.ollama.names import find
 from caravan.api.ollama.options import report_unused
 from caravan.api.ollama.run import nanoseconds
-from caravan.api.stay import note_stay
 from caravan.api.validation.rewording import rewording
 from caravan.models import ModelRegistry
 from caravan.runtime.threads import in_busy_thread, in_thread
@@ -54,7 +53,7 @@ class OllamaEmbeddings:
         context: RequestContext,
     ) -> Embedded:
         model = find(self._registry, request.model, context.principal)
-        note_stay(request.keep_alive, model, self._registry, context)
+        context.note_stay(request.keep_alive, model, self._registry)
         if given:
             asked = EmbeddingRequest(
                 model=model, input=given, dimensions=dimensions, priority=request.priority

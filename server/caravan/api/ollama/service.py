@@ -30,7 +30,6 @@ from caravan.api.ollama.writer import Kind, LineWriter, Piece
 from caravan.api.output.encoding import to_event
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.prepared import Prepared
-from caravan.api.stay import note_stay
 from caravan.api.structured.compiler import UNENFORCED
 from caravan.api.validation.rewording import rewording
 from caravan.models import ModelRegistry
@@ -72,7 +71,7 @@ class OllamaService:
         """Make the run of a request. Raises InvalidRequestError over what needs no model to be refused."""
         report_unused(request, context)
         model = find(self._registry, request.model, context.principal)
-        note_stay(request.keep_alive, model, self._registry, context)
+        context.note_stay(request.keep_alive, model, self._registry)
         kind, named = _kind(request), _named(request)
         with rewording(named):
             if isinstance(request, OllamaChatRequest):
@@ -98,7 +97,7 @@ class OllamaService:
             await self._registry.unload(model, principal)
         else:
             report_unused(request, context)
-            note_stay(request.keep_alive, model, self._registry, context)
+            context.note_stay(request.keep_alive, model, self._registry)
             async with self._registry.holding(model, principal, context.metrics.stay_seconds):
                 pass
         duration = nanoseconds(time.monotonic() - context.metrics.arrived)

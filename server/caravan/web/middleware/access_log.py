@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from caravan.api.context import RequestContext
+from caravan.api.context import RequestContext, use_context
 from caravan.errors import CaravanError, EngineUnavailableError
 from caravan.observability import request_metrics
 from caravan.observability.metrics import Metrics
@@ -28,7 +28,6 @@ from caravan.runtime.panics import contained, is_panic
 from caravan.web.envelopes import id_headers, with_security_headers
 from caravan.web.error_response import LINES, error_event, error_line, error_response, fault_response
 from caravan.web.not_found_hints import shortened
-from caravan.web.request_context import use_context
 
 log = logging.getLogger("caravan.requests")
 

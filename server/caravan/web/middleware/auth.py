@@ -7,6 +7,7 @@ from dataclasses import replace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from caravan.api.context import context_of, use_context
 from caravan.api.usage import UsageBook
 from caravan.auth.holders import Holders
 from caravan.auth.keys_file import Key
@@ -20,7 +21,6 @@ from caravan.web.middleware.access_log import quoted_path
 from caravan.web.middleware.cors import CorsMiddleware
 from caravan.web.not_found_hints import shortened
 from caravan.web.request_body import held_body
-from caravan.web.request_context import context_of, use_context
 
 # Probes have no key, and learn nothing.
 OPEN_PATHS = frozenset({"/health", "/v1/health", "/ready"})
