@@ -19,8 +19,7 @@ from caravan.api.params.resolved import ResolvedParams
 from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
 from caravan.api.prompt.chat_prompt import has_media, rendered, thinking, threads_for
 from caravan.api.prompt.media import Marks, MediaPrompts, marked
-from caravan.api.prompt.prediction import predicted_ids
-from caravan.api.prompt.tokenize import PromptRules, check_generates, tokenized
+from caravan.api.prompt.tokenize import PromptRules, check_generates, predicted_ids, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest, layout
 from caravan.api.structured.compiler import Compiled, ConstraintCompiler
 from caravan.api.structured.tool_calls import BoundCalls, Calls
@@ -173,7 +172,7 @@ class ChatService:
         thought = thinking(request, model, text)
         token_ids = tokenized(model, text, param="messages", rules=rules) if is_text else ()
         _check_scores(token_ids, request, plan)
-        predicted = predicted_ids(model, request.prediction)
+        predicted = () if request.prediction is None else predicted_ids(model, request.prediction)
         return ReadChat(plan, rules, text, token_ids, tools, thought, predicted)
 
     async def _compiled(

@@ -14,18 +14,12 @@ _FEW = 3
 Outputs = AsyncGenerator[TokenOutput, None]
 
 
-def merged(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool) -> Outputs:
+async def merged(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool) -> Outputs:
     """Merge the outputs as they come; choices are numbered through all prompts.
 
     The first failure ends all. Nothing is begun before the first output is asked for. Where all have one
     prompt, the others begin when the first has computed it, a few at a time.
     """
-    if len(streams) == 1:
-        return streams[0]
-    return _pumped(streams, num_choices, shares_prompt=shares_prompt)
-
-
-async def _pumped(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool) -> Outputs:
     queue: asyncio.Queue[TokenOutput | Exception | None] = asyncio.Queue()
     is_computed = asyncio.Event()
     places = asyncio.Semaphore(_FEW if shares_prompt else len(streams))

@@ -91,7 +91,8 @@ def generation_requests(
 ) -> list[GenerationRequest]:
     """Make one request for each prompt; its id is the first's, those of others are numbered behind it."""
     wish = _cache_wish(request)
-    lora = adapter_set(request.lora, model, principal)
+    has_adapters = request.lora is not None or bool(model.lora)
+    lora = adapter_set(request.lora, model, principal) if has_adapters else ()
     # Who asks for a scope of their own wants nothing shared.
     public = () if wish else model.public_prefixes
     return [

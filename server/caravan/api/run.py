@@ -209,7 +209,10 @@ class Run:
             await principal.allowance.reserve(prepared.expected_tokens(model.context_size))
         requests = prepared.requests
         streams = [model.engine.generate(request) for request in requests]
-        self._outputs = merged(streams, requests[0].n, shares_prompt=prepared.shares_prompt)
+        if len(streams) == 1:
+            self._outputs = streams[0]
+        else:
+            self._outputs = merged(streams, requests[0].n, shares_prompt=prepared.shares_prompt)
         lengths, num_choices = prepared.prompt_lengths, prepared.choices_per_prompt
         self._metrics = self.context.metrics.run(model.id, lengths, num_choices, prepared.plan.params)
         self.prompt_logprobs = [()] * self._metrics.num_choices

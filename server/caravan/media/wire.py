@@ -5,7 +5,7 @@ import struct
 
 import msgspec
 
-from caravan.runtime.exact_read import read_exactly
+from caravan.runtime.children import read_exactly
 
 LENGTH = struct.Struct("<Q")
 

@@ -1,4 +1,4 @@
-"""Child processes: how they are started, and what they do before all else.
+"""Child processes: how they are started and read from, and what they do before all else.
 
 Started as `python -m caravan.runtime.children MODULE FD PARENT`, it becomes `python -m MODULE FD` once it is
 bound to its parent. Each has one end of a socket pair, which closes when the parent ends, and lets it end;
@@ -45,6 +45,19 @@ def _started(
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def read_exactly(connection: socket.socket, size: int) -> bytearray | None:
+    """Wait for so many bytes, however they come; None when the other side is gone. Raises OSError."""
+    data = bytearray(size)
+    view = memoryview(data)
+    done = 0
+    while done < size:
+        count = connection.recv_into(view[done:])
+        if count == 0:
+            return None
+        done += count
+    return data
 
 
 def bind_to_parent(parent: int) -> None:

@@ -1,19 +1,17 @@
 """Bodies as they come over the wire, into the bytes of a document: unpacked, within a limit."""
 
-import codecs
 import zlib
 
 from caravan.errors import InvalidRequestError, RequestTooLargeError, UnsupportedEncodingError
 from caravan.web.error_response import ACCEPTED_ENCODINGS
 
 _GZIP = 16 + zlib.MAX_WBITS
-_OTHERS_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
 def decoded_body(body: bytes, encoding: str, limit: int) -> bytes:
     """Unpack a body whose `Content-Encoding` is `encoding`; never more than `limit` bytes are made.
 
-    A byte order mark of UTF-8 says nothing and is left out. Raises InvalidRequestError.
+    Raises InvalidRequestError.
     """
     name = encoding.strip().lower()
     if name in ("gzip", "x-gzip"):
@@ -27,10 +25,7 @@ def decoded_body(body: bytes, encoding: str, limit: int) -> bytes:
             f"The content encoding '{encoding[:100]}' is not supported; "
             f"'{ACCEPTED_ENCODINGS}' is, and so is none.",
         )
-    if body.startswith(_OTHERS_MARKS):
-        message = "The body must be JSON in UTF-8; it begins as UTF-16 or UTF-32 does."
-        raise InvalidRequestError(message, code="invalid_json")
-    return body.removeprefix(codecs.BOM_UTF8)
+    return body
 
 
 def _inflated(body: bytes, window: int, name: str, limit: int) -> bytes:

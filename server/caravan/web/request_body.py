@@ -1,6 +1,7 @@
 """Request bodies: read within limits of time, size and memory, unpacked, and parsed from their bytes."""
 
 import asyncio
+import codecs
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -19,6 +20,7 @@ from caravan.api.validation.parse import Parsed, parse
 from caravan.auth.principal import Principal
 from caravan.config.settings import Settings
 from caravan.errors import (
+    InvalidRequestError,
     OverloadedError,
     RequestTimeoutError,
     RequestTooLargeError,
@@ -29,7 +31,6 @@ from caravan.runtime.json_size import JsonSize, checked_size
 from caravan.runtime.machine import require_memory
 from caravan.runtime.threads import FairLimiter, in_thread
 from caravan.web.body_encoding import decoded_body
-from caravan.web.body_limit import body_limit
 
 S = TypeVar("S", bound=Schema)
 T = TypeVar("T")
@@ -48,6 +49,7 @@ _TIMES_FREE = 3
 _HELD = "caravan.held_body"
 # Of so many bytes of requests, a collection of garbage takes long to look through the objects.
 _MUCH = 8_388_608
+_OTHERS_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
 class BodyBudget:
@@ -81,18 +83,21 @@ class BodyBudget:
         body.num_bytes += num_bytes
         self.num_bytes += num_bytes
         self._owned[body.owner] += num_bytes
-        self._older.update(is_much=self.num_bytes > _MUCH)
+        if self.num_bytes > _MUCH:
+            self._older.update(is_much=True)
 
     def release(self, body: "HeldBody") -> None:
         """Give back what a request has taken, for good."""
         body.is_released = True
         if body in self._held:
             del self._held[body]
+            was_much = self.num_bytes > _MUCH
             self.num_bytes -= body.num_bytes
             self._owned[body.owner] -= body.num_bytes
             if not self._owned[body.owner]:
                 del self._owned[body.owner]
-            self._older.update(is_much=self.num_bytes > _MUCH)
+            if was_much:
+                self._older.update(is_much=self.num_bytes > _MUCH)
 
     def _is_too_much(self, body: "HeldBody", num_bytes: int) -> bool:
         """Whether a key that has other bodies here would take what is there for other keys."""
@@ -194,7 +199,7 @@ class BodyReader:
     def __init__(self, settings: Settings, registry: ModelRegistry) -> None:
         self._settings = settings
         self._registry = registry
-        self.max_bytes = body_limit(settings, registry)
+        self.max_bytes = _body_limit(settings, registry)
         self.budget = BodyBudget(max(settings.max_held_bytes, self.max_bytes))
         self._threads = BodyThreads()
 
@@ -209,7 +214,7 @@ class BodyReader:
         encoding = request.headers.get("content-encoding", "")
         if len(body) <= _SMALL and not encoding:
             found = await self._threads.at_once(
-                lambda: self._parsed(schema, decoded_body(body, "", len(body))), context.principal
+                lambda: self._parsed(schema, _without_mark(body)), context.principal
             )
         else:
             found = await self._read_aside(schema, body, encoding, held, context.principal)
@@ -227,7 +232,7 @@ class BodyReader:
         """Read a large body on a thread, once it is known to have not too much in it."""
 
         def unpacked() -> tuple[bytes, JsonSize]:
-            document = decoded_body(body, encoding, self.max_bytes)
+            document = _without_mark(decoded_body(body, encoding, self.max_bytes))
             return document, checked_size(document)
 
         async with self._threads.turn(len(body), principal):
@@ -238,6 +243,22 @@ class BodyReader:
 
     def _parsed(self, schema: type[S], document: bytes) -> Parsed[S]:
         return parse(schema, document, strict=self._settings.strict_fields)
+
+
+def _without_mark(document: bytes) -> bytes:
+    """Leave out a byte order mark of UTF-8, which says nothing. Raises InvalidRequestError over others."""
+    if document.startswith(_OTHERS_MARKS):
+        message = "The body must be JSON in UTF-8; it begins as UTF-16 or UTF-32 does."
+        raise InvalidRequestError(message, code="invalid_json")
+    return document.removeprefix(codecs.BOM_UTF8)
+
+
+def _body_limit(settings: Settings, registry: ModelRegistry) -> int:
+    """The most bytes: with room for an image where a model sees, and nobody has said otherwise."""
+    limit = settings.max_body_bytes
+    if "max_body_bytes" in settings.model_fields_set or not any(s.start_encoder for s in registry.specs):
+        return limit
+    return limit + int(settings.max_image_bytes) * 4 // 3
 
 
 def report_ignored(found: Parsed[S], context: RequestContext) -> S:

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from caravan_schemas.prediction import Prediction
 from caravan_schemas.token_fields import TruncationFields
 
 from caravan.errors import ContextLengthError, InvalidRequestError, InvalidValueError
@@ -16,6 +17,8 @@ _BYTES_A_BYTE = 140
 _SHORT = 65536
 # For tokenizers that fold characters they do not know into one token.
 LEAST_LONGEST = 16
+# What an answer leaves out of its prediction makes that longer; what lies this far on is hardly reached.
+_MOST_CONTEXTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,16 @@ def plain_ids(model: LoadedModel, text: str, *, param: str) -> "array[int]":
     if len(text) > _SHORT:
         _refuse_hopeless(model, text, param)
     return bare_ids(model, text, param=param, parse_special=False)
+
+
+def predicted_ids(model: LoadedModel, prediction: Prediction) -> tuple[int, ...]:
+    """Tokenize what a client expects, as much of it as an answer may come to; no word is a special token.
+
+    Raises InvalidRequestError where it cannot be tokenized, and MemoryShortError.
+    """
+    most = _MOST_CONTEXTS * model.context_size
+    text = prediction.text[: most * model.vocab.longest_token]
+    return tuple(bare_ids(model, text, param="prediction", parse_special=False)[:most])
 
 
 def checked_ids(

@@ -43,11 +43,6 @@ def one_of(words: str, *values: object) -> Passing:
     return Passing(words, test)
 
 
-def _is_labels(value: object) -> bool:
-    """An object of texts, in which JSON has no other keys."""
-    return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
-
-
 def _refuses_nothing(value: object) -> bool:
     return isinstance(value, dict) and value.get("refusal") is None
 

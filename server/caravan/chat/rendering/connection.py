@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from caravan.runtime import children
-from caravan.runtime.exact_read import read_exactly
+from caravan.runtime.children import read_exactly
 from caravan.runtime.machine import ProcessSample, process_sample
 
 # The status with which a process ends that has had nothing to do for a while.

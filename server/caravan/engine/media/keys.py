@@ -53,8 +53,3 @@ def num_whole(cells: Sequence[int], length: int) -> int:
     if not length or (last := cells[length - 1]) >> MEDIA_SHIFT == 0 or not last >> _BEHIND_SHIFT:
         return length
     return length - 1 - (last >> _BEFORE_SHIFT & _COUNT_MASK)
-
-
-def num_before_media(cells: Sequence[int]) -> int:
-    """Count the tokens before the first image or sound."""
-    return next((place for place, cell in enumerate(cells) if is_media(cell)), len(cells))
