@@ -72,8 +72,8 @@ def unpack(archive: Path, folder: Path) -> tuple[Path, Patches]:
 
 
 def files_of_patches() -> list[Path]:
-    """Patches and the headers that they include, sorted."""
-    return sorted(path for path in PATCHES.rglob("*") if path.suffix in (".patch", ".h"))
+    """Patches and the code that they include, sorted."""
+    return sorted(path for path in PATCHES.rglob("*") if path.suffix in (".patch", ".h", ".cpp"))
 
 
 def apply_all(llama_cpp: Path) -> Patches:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caravan.engine.outputs import TokenLogprob, packed_top
+from caravan.llama import rows
 
 # Of this many logits, standing in different rows of a table, one look takes the largest.
 _COLUMN = 64
@@ -58,7 +59,7 @@ class Candidates:
         place = int(self.ids.searchsorted(np.int32(token_id)))
         return place if place < self.size and self.ids[place] == token_id else None
 
-    def take(self, places: NDArray[np.intp]) -> "Candidates":
+    def take(self, places: NDArray[np.integer]) -> "Candidates":
         """Keep the candidates at these places, which ascend."""
         return Candidates(self.ids[places], self.logits[places])
 
@@ -71,6 +72,8 @@ class Candidates:
         """Keep the `count` likeliest, all if there are fewer."""
         if count >= self.size:
             return self
+        if (likeliest := rows.largest(self.logits, count)) is not None:
+            return self.take(likeliest)
         if count == 1:
             return self.take(np.array([self.logits.argmax()]))
         found = _reaching(self.logits, count)
@@ -87,6 +90,8 @@ def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates
     Raises ValueError when nothing is left, or a logit is no number.
     """
     left = Candidates(ids, logits)
+    if at_most is not None and (likeliest := rows.largest(logits, at_most)) is not None:
+        return left.take(likeliest)
     found = None if at_most is None else _reaching(logits, at_most)
     if found is not None:
         places, peak = found

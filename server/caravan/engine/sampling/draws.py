@@ -70,13 +70,18 @@ def pick(weights: NDArray[np.floating], rng: random.Random) -> int:
     share = rng.random()
     if len(weights) <= 2 * _BLOCK:
         return _passed(weights.cumsum(dtype=np.float64), share)[0]
-    num_blocks = len(weights) // _BLOCK
-    masses = weights[: num_blocks * _BLOCK].reshape(num_blocks, _BLOCK).sum(axis=1)
-    tail = weights[num_blocks * _BLOCK :].sum()
-    block, share = _passed(np.append(masses, tail).cumsum(dtype=np.float64), share)
+    block, share = _passed(reached_by_blocks(weights), share)
     start = block * _BLOCK
     place, _ = _passed(weights[start : start + _BLOCK].cumsum(dtype=np.float64), share)
     return start + place
+
+
+def reached_by_blocks(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Running sums of the weights of a row, block after block."""
+    num_blocks = len(weights) // _BLOCK
+    masses = weights[: num_blocks * _BLOCK].reshape(num_blocks, _BLOCK).sum(axis=1)
+    tail = weights[num_blocks * _BLOCK :].sum()
+    return np.append(masses, tail).cumsum(dtype=np.float64)
 
 
 def _passed(reached: NDArray[np.float64], share: float) -> tuple[int, float]:

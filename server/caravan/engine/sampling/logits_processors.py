@@ -1,5 +1,6 @@
 """What changes a row of logits before any token is left out: rules of single tokens, penalties, DRY."""
 
+from array import array
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol
@@ -8,6 +9,7 @@ import numpy as np
 
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Floats, Ids
+from caravan.llama import rows
 
 # Beyond this a power of the base is no float any more.
 _LOG_FLOAT_MAX = 88.7228391
@@ -94,37 +96,46 @@ class RepetitionPenalties:
     """
 
     def __init__(self, *, repeat: float, presence: float, frequency: float, window: int) -> None:
-        self._repeat = np.float32(repeat)
-        self._presence = np.float32(presence)
-        self._frequency = np.float32(frequency)
+        self._strengths = repeat, presence, frequency
         self._recent: deque[int] = deque(maxlen=None if window < 0 else window)
-        self._counts: dict[int, int] = {}
+        # Of each token in the window, and where it stands in both.
+        self._ids, self._counts = array("i"), array("i")
+        self._places: dict[int, int] = {}
 
     def accept(self, token_ids: Iterable[int]) -> None:
         """Take tokens into the window, the oldest going out."""
-        recent, counts = self._recent, self._counts
+        recent = self._recent
         for token_id in token_ids:
             if recent.maxlen == 0:
                 return
             if len(recent) == recent.maxlen:
                 self._drop(recent[0])
             recent.append(token_id)
-            counts[token_id] = counts.get(token_id, 0) + 1
+            place = self._places.setdefault(token_id, len(self._ids))
+            if place == len(self._ids):
+                self._ids.append(token_id)
+                self._counts.append(0)
+            self._counts[place] += 1
 
     def apply(self, logits: Floats) -> None:
         """Change a row of logits [vocab_size] in place."""
-        if not self._counts:
+        if not self._ids or rows.penalize(logits, self._ids, self._counts, *self._strengths):
             return
-        ids = np.fromiter(self._counts.keys(), np.int32, len(self._counts))
-        counts = np.fromiter(self._counts.values(), np.float32, len(self._counts))
+        repeat, presence, frequency = (np.float32(strength) for strength in self._strengths)
+        ids, counts = np.frombuffer(self._ids, np.int32), np.frombuffer(self._counts, np.int32)
         seen = logits[ids]
-        seen = np.where(seen <= 0, seen * self._repeat, seen / self._repeat)
-        logits[ids] = seen - (counts * self._frequency + self._presence)
+        seen = np.where(seen <= 0, seen * repeat, seen / repeat)
+        logits[ids] = seen - (counts.astype(np.float32) * frequency + presence)
 
     def _drop(self, token_id: int) -> None:
-        self._counts[token_id] -= 1
-        if self._counts[token_id] == 0:
-            del self._counts[token_id]
+        place = self._places[token_id]
+        self._counts[place] -= 1
+        if self._counts[place] == 0:
+            del self._places[token_id]
+            last, count = self._ids.pop(), self._counts.pop()
+            if last != token_id:
+                self._ids[place], self._counts[place] = last, count
+                self._places[last] = place
 
 
 class Dry:

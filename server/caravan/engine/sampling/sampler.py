@@ -23,6 +23,7 @@ from caravan.engine.sampling.logits_processors import (
     VocabularyRules,
     repetition_penalties,
 )
+from caravan.engine.sampling.native_draw import native_draw
 from caravan.engine.sampling.stages import leading_top_k, ordered_stages
 
 
@@ -84,6 +85,7 @@ class Sampler:
         self._stages = ordered_stages(params, self._rng, self._infill)
         self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
+        self._native = native_draw(params, len(tokens.ids)) if guide is None else None
         self.guide = guide
         self.sum_logprob = 0.0 if params.score else None
         self.last_logprob: TokenLogprob | None = None
@@ -137,7 +139,9 @@ class Sampler:
             self._weigh(logits)
             token_id = _argmax(logits)
         else:
-            token_id = self._admitted(logits, self.candidates(logits))
+            self._weigh(logits)
+            drawn = None if self._native is None else self._native(logits, self._rng)
+            token_id = self._admitted(logits, self._staged(logits)) if drawn is None else drawn
         self._note(token_id)
         self._remember(token_id)
         return token_id

@@ -183,7 +183,7 @@ class TracedSampler(Sampler):
     ) -> None:
         super().__init__(params, prompt, index, tokens, guide)
         # Each stage is to be told.
-        self._is_greedy = False
+        self._is_greedy, self._native = False, None
         self._recorder = _Recorder(num_candidates, tokens.ids)
         self._processors = [_TracedProcessor(one, self._recorder) for one in self._processors]
         named = zip(stage_names(params), self._stages, strict=True)
