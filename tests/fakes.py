@@ -3,7 +3,7 @@
 import hashlib
 import string
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -55,7 +55,7 @@ class FakeContext:
     firsts: dict[int, int] = field(default_factory=dict)
     num_saved: int = 0
     # what it computes with now; a cell's token tells what it was computed with
-    adapters: frozenset[str] = frozenset()
+    adapters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     lora: AdapterSet = ()
     sets: list[AdapterSet] = field(default_factory=list)
     # numbers of threads that were asked for

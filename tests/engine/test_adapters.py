@@ -11,7 +11,7 @@ from caravan.engine.params import AdapterSet, GenerationRequest
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext
 
-ADAPTERS = frozenset({"one", "two"})
+ADAPTERS: dict[str, tuple[int, ...]] = {"one": (), "two": ()}
 SETS: tuple[AdapterSet, ...] = ((), (("one", 1.0),), (("one", 0.5),), (("one", 1.0), ("two", 2.0)))
 PROMPT = [random.Random(1).randrange(256) for _ in range(40)]
 

@@ -43,7 +43,7 @@ def test_routers_find_what_they_look_for() -> None:
 
 
 def test_adapters_are_told_that_run_or_are_waited_for() -> None:
-    context = FakeContext(adapters=frozenset({"one", "two", "three"}))
+    context = FakeContext(adapters=dict.fromkeys(("one", "two", "three"), ()))
     harness = Harness(context, max_running=2)
     for name, lora in (("a", "one"), ("b", "two"), ("c", "three")):
         asked = request(name, range(40), max_tokens=50, ignore_eos=True)

@@ -118,7 +118,7 @@ class Engine:
 
     def forget(self, is_unwanted: Callable[[str], bool], uses: Callable[[AdapterSet], bool]) -> bool:
         """Forget idle texts of such scopes, on its thread; not while a request `uses` its adapters: False."""
-        is_free = not any(uses(sequence.lora) for sequence in self._scheduler.unfinished)
+        is_free = not any(uses(sequence.request.lora) for sequence in self._scheduler.unfinished)
         if is_free:
             self._kv_cache.forget(is_unwanted)
             self._sequence_factory.forget(is_unwanted)

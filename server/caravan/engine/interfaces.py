@@ -1,6 +1,6 @@
 """What the engine asks of the layer below it, so that tests can put something exact in its place."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -65,7 +65,7 @@ class DecodingContext(Protocol):
     @property
     def num_position_parts(self) -> int: ...
     @property
-    def adapters(self) -> Collection[str]: ...
+    def adapters(self) -> Mapping[str, tuple[int, ...]]: ...
 
     def use_adapters(self, lora: AdapterSet) -> None: ...
     def compute_with(self, num_threads: int) -> None: ...

@@ -32,8 +32,8 @@ class PromptChunks:
     would look at each other's cells. There the first prompt has a quarter of the steps, since a quarter of
     each would be no whole tile. Each set of adapters has turns of its own, as it has steps of its own.
 
-    A piece ends where its sequence stops for a checkpoint (`Checkpoints.num_until_stop`), and before an
-    image.
+    A piece ends where its sequence stops for a checkpoint (`Checkpoints.num_until_stop`), before an image,
+    and where other adapters begin.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class PromptChunks:
                 size = chunk_size(missing, start, room, may_exceed=may_exceed)
                 may_exceed = may_exceed and size <= room
             size = min(size, self._num_until_stop(sequence.seq_id, sequence.num_computed_tokens))
+            size = min(size, sequence.num_until_adapters)
             size = num_until_image(sequence, size) if sequence.media else size
             item = _next(sequence, size, rows.get(sequence, 0))
             budget -= item.num_tokens - own

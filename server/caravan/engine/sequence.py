@@ -1,9 +1,11 @@
 """Everything that one choice of one request owns."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
 
+from caravan.engine.activation import Stages
 from caravan.engine.drafts.drafting import Drafting
 from caravan.engine.kv.disk.disk_cache import Reading
 from caravan.engine.kv.scopes import scope_of
@@ -14,7 +16,7 @@ from caravan.engine.output.progress import ProgressTeller
 from caravan.engine.output.replay import Replay
 from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
-from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.engine.params import AdapterSet, GenerationRequest, SamplingParams
 from caravan.engine.sampling.sampler import Sampler
 from caravan.engine.sampling.trace import TracedSampler
 from caravan.engine.sequence_status import SequenceStatus
@@ -45,12 +47,14 @@ class Sequence:
         scores: Scores = None,
         drafting: Drafting | None = None,
         media: tuple[MappedRun, ...] = (),
+        stages: Stages = (),
     ) -> None:
         self.request = request
         self.index = index
         self.arrival = arrival
         self.params: SamplingParams = request.params
-        self.scope, self.lora = scope_of(request), request.lora
+        self._stages = stages or ((0, request.lora),)
+        self.scope = scope_of(request, self._stages)
         # Cells of an image are among them, as numbers that no token has.
         self.token_ids = with_runs(request.token_ids, media)
         self.media = media
@@ -107,6 +111,19 @@ class Sequence:
     def num_missing_tokens(self) -> int:
         """Known tokens that are not computed yet."""
         return len(self.token_ids) - self.num_computed_tokens
+
+    @property
+    def lora(self) -> AdapterSet:
+        """The adapters that its next token is computed with."""
+        if len(self._stages) == 1:
+            return self._stages[0][1]
+        return next(lora for start, lora in reversed(self._stages) if start <= self.num_computed_tokens)
+
+    @property
+    def num_until_adapters(self) -> int:
+        """The next tokens of its prompt that are computed with the same adapters; many, where all are."""
+        done = self.num_computed_tokens
+        return next((start - done for start, _ in self._stages if start > done), sys.maxsize)
 
     @property
     def num_completion_tokens(self) -> int:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.activation import stages_of
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.continuation import (
@@ -168,7 +169,15 @@ class SequenceFactory:
         sampler, scores = self._sampler(request, index, guide)
         drafting = self._draft(request)
         sequence = Sequence(
-            remaining(request), index, self._num_arrivals, sampler, detokenizer, scores, drafting, media
+            remaining(request),
+            index,
+            self._num_arrivals,
+            sampler,
+            detokenizer,
+            scores,
+            drafting,
+            media,
+            stages_of(request.lora, self._adapters, request.token_ids),
         )
         if request.drawn:
             sequence.take_over(standing(request, index))
@@ -205,7 +214,8 @@ class SequenceFactory:
         if request.num_prompt_logprobs is None:
             return None
         cells = cells_of(request.token_ids, request.media) if request.media else request.token_ids
-        return PromptScores(self._scores, cells, scope_of(request).name, request.num_prompt_logprobs)
+        scope = scope_of(request, stages_of(request.lora, self._adapters, request.token_ids))
+        return PromptScores(self._scores, cells, scope.name, request.num_prompt_logprobs)
 
     def _guide(self, request: GenerationRequest, index: int, mask: TokenMask | None) -> Guide:
         space_ids = _NONE if mask is None else self._factory.space_ids

@@ -90,4 +90,4 @@ class Totals:
 
 def _adapters_of(sequences: Iterable[Sequence]) -> dict[str, int]:
     """Count the choices of each adapter, but for background work."""
-    return dict(Counter(name for s in sequences if not s.is_background for name, _ in s.lora))
+    return dict(Counter(name for s in sequences if not s.is_background for name, _ in s.request.lora))

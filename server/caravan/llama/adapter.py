@@ -45,8 +45,10 @@ class Adapter:
             why = reasons[0] if reasons else "not a GGUF file, or damaged"
             raise AdapterError(f"llama.cpp cannot load the adapter {self.path} for {model.path}: {why}")
         self.pointer = pointer
-        if llama_cpp.llama_adapter_get_alora_n_invocation_tokens(pointer):
-            raise AdapterError(f"{self.path} is an activated adapter (aLoRA); those are not supported")
+        count = llama_cpp.llama_adapter_get_alora_n_invocation_tokens(pointer)
+        tokens = llama_cpp.llama_adapter_get_alora_invocation_tokens(pointer) if count else ()
+        # With which tokens it begins to compute (aLoRA); none where it does from the first on.
+        self.invocation = tuple(tokens[:count])
 
     def close(self) -> None:
         """Free it now. No context may use it any more, and its model must be there; a second call does

@@ -3,7 +3,7 @@
 import contextlib
 import ctypes
 import enum
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import llama_cpp
 import numpy as np
@@ -119,6 +119,7 @@ class Context:
             self.partial = PartialStates(self._pointer, is_all=is_all)
         self._model = model
         self._adapters: dict[str, Adapter] = {}
+        self._invocations: dict[str, tuple[int, ...]] = {}
         self._lora: tuple[tuple[str, float], ...] = ()
         for name, file in adapters:
             self.add_adapter(name, file)
@@ -126,19 +127,21 @@ class Context:
             self._steer(model, options)
 
     @property
-    def adapters(self) -> Collection[str]:
-        """Names that `use_adapters` knows; the same object at all times."""
-        return self._adapters.keys()
+    def adapters(self) -> Mapping[str, tuple[int, ...]]:
+        """Names that `use_adapters` knows, each with its `Adapter.invocation`; the same object always."""
+        return self._invocations
 
     def add_adapter(self, name: str, path: str) -> None:
         """Load an adapter under a name. Raises AdapterError."""
         # llama.cpp counts what it adds to a graph when the next change of adapters makes the context ready.
-        self._adapters[name] = Adapter(self._model, path)
+        adapter = self._adapters[name] = Adapter(self._model, path)
+        self._invocations[name] = adapter.invocation
 
     def remove_adapter(self, name: str) -> None:
         """Free an adapter (`llama_adapter_lora_free`). What was computed with it must not be gone on with."""
         if any(name == used for used, _ in self._lora):
             self.use_adapters(())
+        del self._invocations[name]
         self._adapters.pop(name).close()
 
     def use_adapters(self, lora: Sequence[tuple[str, float]]) -> None:

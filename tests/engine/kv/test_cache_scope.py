@@ -13,6 +13,15 @@ from tests.fakes import FakeContext
 SALTS = [
     CacheScope(),
     *(CacheScope(name, num_public) for name in ("key a", "key b") for num_public in (0, 1, 3, 7)),
+    *(CacheScope(name, start) for name in ("set a", "set b") for start in (4, 6)),
+    *(
+        CacheScope(name, start, CacheScope(key, num_public))
+        for name in ("set a", "set b")
+        for start in (4, 6)
+        for key in ("key a", "key b")
+        for num_public in (0, 3)
+    ),
+    CacheScope("set c", 6, CacheScope("set a", 4, CacheScope("key a", 1))),
 ]
 
 

@@ -36,17 +36,21 @@ _TOKEN_MASK = (1 << _MARK_SHIFT) - 1
 class CacheScope:
     """The first `num_public` tokens of a sequence may be shared with any other, the rest with equal salts.
 
-    Without a `name` all of it is public; with one that begins with ONCE, the rest is one request's own.
+    Without a `name` all of it is public; with one that begins with ONCE, the rest is one request's own. With
+    a `base`, the first `num_public` are not public but of that scope, whose own are fewer.
     """
 
     name: str = ""
     num_public: int = 0
+    base: "CacheScope | None" = None
 
     def keys(self, token_ids: list[int], first: int = 0) -> list[int]:
         """Mark the first token that is not public by whose it is: from there on no other's keys agree.
 
         `first` is the position of the first token.
         """
+        if self.base is not None:
+            token_ids = self.base.keys(token_ids, first)
         position = self.num_public - first
         if not self.name or not 0 <= position < len(token_ids):
             return token_ids
@@ -70,6 +74,10 @@ class CacheScope:
         """Count the tokens that, at most, two sequences of these salts can share."""
         if self == other:
             return sys.maxsize
+        if self.base is not None:
+            return min(self.num_public, self.base.num_shareable(other))
+        if other.base is not None:
+            return other.num_shareable(self)
         return min(scope.num_public if scope.name else sys.maxsize for scope in (self, other))
 
 

@@ -4,7 +4,7 @@ All above thinks in cells: a sequence's n-th token is in its n-th cell. Below it
 alone. Each cell of an image has the position of its first one, so llama.cpp could not cut inside of it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,7 @@ class PositionedContext:
         self.partial = None if partial is None else _PositionedStates(partial, self._places)
 
     @property
-    def adapters(self) -> Collection[str]:
+    def adapters(self) -> Mapping[str, tuple[int, ...]]:
         """`Context.adapters`."""
         return self._context.adapters
 
