@@ -52,10 +52,18 @@ def test_nothing_is_inline_but_what_the_policy_names_and_nothing_from_elsewhere(
     assert policy["default-src"] == "'none'"
     assert policy["require-trusted-types-for"] == "'script'"
     for name in ("script", "style"):
-        (text,) = re.findall(rf"<{name}>(.*?)</{name}>", page.text, re.DOTALL)
-        named = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert policy[f"{name}-src"] == f"'self' 'sha256-{named}'"
+        texts = re.findall(rf"<{name}>(.*?)</{name}>", page.text, re.DOTALL)
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        assert policy[f"{name}-src"] == " ".join(["'self'", *(f"'sha256-{each}'" for each in hashes)])
     assert not re.search(r"\son\w+=|\sstyle=|https?://", page.text)
+
+
+def test_the_first_paint_waits_for_nothing_but_the_document(client: TestClient) -> None:
+    page = client.get("/", headers=BROWSER).text
+    # A browser neither fetches nor runs what is in a template.
+    shown = re.sub("<template.*?</template>", "", page, flags=re.DOTALL)
+    assert "modulepreload" in page
+    assert re.findall("<(?:link|script)[^>]+>", shown) == re.findall('<link rel="icon"[^>]+>', shown)
 
 
 def test_a_file_is_kept_for_ever_under_its_version_and_asked_for_again_under_another(

@@ -17,21 +17,21 @@ _IMPORT = re.compile(r'^(?:import|export)\b[^;"(]*"(\.{1,2}/[^"]+)"', re.MULTILI
 # Modules that the first sight needs.
 _FIRST = ("app.js", "chat/view.js")
 _STYLES = "style/*.css"
-# These stand in the document itself, since a browser waits for them before it paints.
-_THEME = "lib/theme_first.js"
+# These stand in the document itself, as the styles do: the first paint needs nothing else.
+_INLINE = ("lib/theme_first.js", "lib/modules_later.js")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageFiles:
     """All files by their paths below `static/`, and the document that loads them.
 
-    `script` and `style` name what stands in the document as a Content-Security-Policy does, by its hash.
+    `scripts` and `style` name what stands in the document as a Content-Security-Policy does, by its hash.
     """
 
     version: str
     files: Mapping[str, PackedFile]
     index: PackedFile
-    script: str
+    scripts: str
     style: str
 
 
@@ -43,15 +43,17 @@ def page_files() -> PageFiles:
     template = bodies.pop(_INDEX).decode()
     styles = [name for name in bodies if PurePosixPath(name).match(_STYLES)]
     style = "\n".join(bodies.pop(name).decode() for name in styles)
-    script = bodies.pop(_THEME).decode()
-    template = template.replace("{{style}}", style).replace("{{script}}", script)
+    template = template.replace("{{style}}", style)
+    scripts = {PurePosixPath(name).stem: bodies.pop(name).decode() for name in _INLINE}
+    for name, script in scripts.items():
+        template = template.replace(f"{{{{{name}}}}}", script)
     files = {name: packed_file(body, KINDS[PurePosixPath(name).suffix]) for name, body in bodies.items()}
     version = digest("\n".join([template, *(f"{name} {file.tag}" for name, file in files.items())]).encode())
     return PageFiles(
         version=version,
         files=files,
         index=_index(template, files, version),
-        script=_source(script),
+        scripts=" ".join(map(_source, scripts.values())),
         style=_source(style),
     )
 

@@ -18,7 +18,7 @@ BELOW = "/page/"
 _POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self' {script}",
+        "script-src 'self' {scripts}",
         "style-src 'self' {style}",
         "img-src 'self'",
         "connect-src 'self'",
@@ -52,7 +52,7 @@ def wants_page(headers: Headers) -> bool:
 async def page_document(request: Request) -> Response:
     """Answer with the document that loads everything else."""
     files = await made_once(page_files)
-    policy = _POLICY.format(script=files.script, style=files.style)
+    policy = _POLICY.format(scripts=files.scripts, style=files.style)
     headers = {"content-security-policy": policy, "cache-control": _ASK_AGAIN}
     return files.index.answer(request, _DOCUMENT_HEADERS | headers)
 
