@@ -7,8 +7,9 @@ server, the browser and this program share the machine.
 import argparse
 import json
 import statistics
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from caravan.web.page.files import page_files
@@ -19,6 +20,8 @@ from tests.page.browser import WIDE, running_browser
 from tests.waiting import PATIENCE
 
 NUM_TOKENS = 2000
+# What each task of a thread took, and which thread makes the frames.
+_TRACED = ["devtools.timeline", "disabled-by-default-devtools.timeline"]
 _SETTINGS = {"parameters": {"ignore_eos": True, "max_tokens": NUM_TOKENS, "temperature": 0.8, "seed": 3}}
 
 # Milliseconds since the navigation began; what the views need comes after the first paint.
@@ -39,10 +42,7 @@ _MARK_VIEW = """new MutationObserver((_, watch) => {
 }).observe(document, { childList: true, subtree: true });"""
 # Scrolls up and down as fast as frames come, as long as the answer is written.
 _WATCH = """() => {
-  const frames = [], held = [];
-  new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) held.push(duration);
-  }).observe({ type: "long-animation-frame" });
+  const frames = [];
   let last = performance.now();
   const frame = (now) => {
     frames.push(now - last);
@@ -53,7 +53,7 @@ _WATCH = """() => {
     }
     requestAnimationFrame(frame);
   };
-  globalThis.watched = { frames, held, scrolls: false };
+  globalThis.watched = { frames, scrolls: false };
   requestAnimationFrame(frame);
 }"""
 
@@ -66,18 +66,20 @@ class Paints:
     view: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Frames:
-    """Milliseconds from frame to frame; `held` are those of 50 and more that the page itself took."""
+    """Milliseconds from frame to frame, and those of a processor that the page's own tasks took.
 
-    gaps: list[float]
-    held: list[float]
+    The gaps have in them what else the machine did.
+    """
+
+    gaps: list[float] = field(default_factory=list)
+    tasks: list[float] = field(default_factory=list)
 
     def row(self, name: str) -> str:
         """As a line of the table."""
         p99 = sorted(self.gaps)[len(self.gaps) * 99 // 100]
-        longest = max(self.held, default=0.0)
-        return f"| {name} | {len(self.gaps)} | {p99:.0f} | {max(self.gaps):.0f} | {longest:.0f} |"
+        return f"| {name} | {len(self.gaps)} | {p99:.0f} | {max(self.gaps):.0f} | {max(self.tasks):.0f} |"
 
 
 def load(page: Page) -> Paints:
@@ -119,7 +121,7 @@ def spread(values: list[float]) -> str:
 
 
 def frames(browser: Browser, address: str) -> Iterator[str]:
-    """Have a long answer written at the end of the page, again while the page is scrolled, and scroll it then."""
+    """Have a long answer written with its end in sight, again while it is scrolled, and scroll it then."""
     context = new_context(browser, address)
     kept = json.dumps(json.dumps(_SETTINGS))
     context.add_init_script(f"localStorage.setItem('caravan.settings', {kept})")
@@ -127,31 +129,49 @@ def frames(browser: Browser, address: str) -> Iterator[str]:
     page.goto("/")
     page.get_by_label("Message", exact=True).fill("Tell me a long story.")
     page.evaluate(_WATCH)
-    yield "| an answer of 2,000 tokens is | frames | 99 % within, ms | longest gap, ms | longest by the page, ms |"
+    yield "| an answer of 2,000 tokens is | frames | 99 % within, ms | longest, ms | longest task, ms |"
     yield "| --- | --- | --- | --- | --- |"
-    page.keyboard.press("Enter")
-    yield written(page, scrolls=False).row("written, its end in sight")
-    page.get_by_role("button", name="Answer again").click()
-    yield written(page, scrolls=True).row("written, and scrolled meanwhile")
-    page.evaluate("watched.frames.length = watched.held.length = 0")
-    page.wait_for_function("() => watched.frames.length > 300")
-    yield watched(page).row("scrolled")
+    with watched(page) as seen:
+        page.keyboard.press("Enter")
+        finish(page, scrolls=False)
+    yield seen.row("written, its end in sight")
+    with watched(page) as seen:
+        page.get_by_role("button", name="Answer again").click()
+        finish(page, scrolls=True)
+    yield seen.row("written, and scrolled meanwhile")
+    with watched(page) as seen:
+        page.wait_for_function("() => watched.frames.length > 300")
+    yield seen.row("scrolled")
     context.close()
 
 
-def written(page: Page, *, scrolls: bool) -> Frames:
-    """Watch the frames until an answer that was asked for is whole."""
+def finish(page: Page, *, scrolls: bool) -> None:
+    """Wait until an answer that was asked for is whole."""
     page.evaluate("(scrolls) => Object.assign(watched, { scrolls })", scrolls)
-    page.locator("article[aria-busy=true]").wait_for()
-    page.evaluate("watched.frames.length = watched.held.length = 0")
     page.get_by_text(f"{NUM_TOKENS} tokens").wait_for()
-    return watched(page)
 
 
-def watched(page: Page) -> Frames:
-    """The frames since they were last forgotten."""
-    seen: dict[str, Any] = page.evaluate("watched")
-    return Frames(gaps=seen["frames"], held=seen["held"])
+@contextmanager
+def watched(page: Page) -> Generator[Frames, None, None]:
+    """Look at the frames of a `with` block, which are there when it has ended."""
+    browser = page.context.browser
+    assert browser is not None
+    browser.start_tracing(page=page, categories=_TRACED)
+    page.evaluate("watched.frames.length = 0")
+    seen = Frames()
+    yield seen
+    seen.gaps = page.evaluate("watched.frames")
+    seen.tasks = tasks(json.loads(browser.stop_tracing())["traceEvents"])
+
+
+def tasks(events: list[dict[str, Any]]) -> list[float]:
+    """Milliseconds of a processor that each task of the page's thread took."""
+    thread = next((e["pid"], e["tid"]) for e in events if e["name"] == "FireAnimationFrame")
+    return [
+        e["tdur"] / 1000
+        for e in events
+        if e["name"] == "RunTask" and "tdur" in e and (e["pid"], e["tid"]) == thread
+    ]
 
 
 def main() -> None:
@@ -163,8 +183,8 @@ def main() -> None:
     server = ServerProcess("--threads", "1", "--usage-db", "none")
     try:
         with running_browser() as browser:
-            for measure in (paints(browser, server.address, arguments.loads), frames(browser, server.address)):
-                print(*measure, sep="\n", end="\n\n", flush=True)
+            print(*paints(browser, server.address, arguments.loads), sep="\n", end="\n\n", flush=True)
+            print(*frames(browser, server.address), sep="\n", flush=True)
     finally:
         server.stop()
 
