@@ -4,6 +4,7 @@ What comes before is computed as if they were not there, so it is shared with th
 (Greenewald et al., 2025, "Activated LoRA"; the file's `adapter.alora.invocation_tokens`).
 """
 
+import sys
 from collections.abc import Mapping
 
 from caravan.engine.params import AdapterSet
@@ -24,6 +25,18 @@ def stages_of(
         (place, tuple(item for item in lora if _is_begun(starts[item[0]], place)))
         for place in sorted({0, *begun})
     )
+
+
+def adapters_at(stages: Stages, place: int) -> AdapterSet:
+    """Tell which compute the token at a place."""
+    if len(stages) == 1:
+        return stages[0][1]
+    return next(lora for start, lora in reversed(stages) if start <= place)
+
+
+def num_until_next(stages: Stages, place: int) -> int:
+    """Count the tokens from a place on that the same adapters compute; where all are, very many."""
+    return next((start - place for start, _ in stages if start > place), sys.maxsize)
 
 
 def _is_begun(start: int | None, place: int) -> bool:

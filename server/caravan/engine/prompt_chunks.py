@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.activation import num_until_next
 from caravan.engine.media.turns import num_until_image
 from caravan.engine.params import AdapterSet
 from caravan.engine.prefill_budget import TILE
@@ -67,7 +68,7 @@ class PromptChunks:
                 size = chunk_size(missing, start, room, may_exceed=may_exceed)
                 may_exceed = may_exceed and size <= room
             size = min(size, self._num_until_stop(sequence.seq_id, sequence.num_computed_tokens))
-            size = min(size, sequence.num_until_adapters)
+            size = min(size, num_until_next(sequence.stages, sequence.num_computed_tokens))
             size = num_until_image(sequence, size) if sequence.media else size
             item = _next(sequence, size, rows.get(sequence, 0))
             budget -= item.num_tokens - own

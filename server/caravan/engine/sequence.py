@@ -1,11 +1,10 @@
 """Everything that one choice of one request owns."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
 
-from caravan.engine.activation import Stages
+from caravan.engine.activation import Stages, adapters_at
 from caravan.engine.drafts.drafting import Drafting
 from caravan.engine.kv.disk.disk_cache import Reading
 from caravan.engine.kv.scopes import scope_of
@@ -53,8 +52,8 @@ class Sequence:
         self.index = index
         self.arrival = arrival
         self.params: SamplingParams = request.params
-        self._stages = stages or ((0, request.lora),)
-        self.scope = scope_of(request, self._stages)
+        self.stages = stages or ((0, request.lora),)
+        self.scope = scope_of(request, self.stages)
         # Cells of an image are among them, as numbers that no token has.
         self.token_ids = with_runs(request.token_ids, media)
         self.media = media
@@ -115,15 +114,7 @@ class Sequence:
     @property
     def lora(self) -> AdapterSet:
         """The adapters that its next token is computed with."""
-        if len(self._stages) == 1:
-            return self._stages[0][1]
-        return next(lora for start, lora in reversed(self._stages) if start <= self.num_computed_tokens)
-
-    @property
-    def num_until_adapters(self) -> int:
-        """The next tokens of its prompt that are computed with the same adapters; many, where all are."""
-        done = self.num_computed_tokens
-        return next((start - done for start, _ in self._stages if start > done), sys.maxsize)
+        return adapters_at(self.stages, self.num_computed_tokens)
 
     @property
     def num_completion_tokens(self) -> int:
@@ -190,10 +181,6 @@ class Sequence:
         """Tokens of the prompt that need not be computed if another does: all but those that give logits."""
         return self.num_tokens - (1 if self.scores is None else self.scores.num_last_rows)
 
-    @property
-    def _has_computed_prompt(self) -> bool:
-        return self.is_streaming or not self.num_missing_tokens
-
     def hold_logprob(self, *, is_end: bool) -> None:
         """Keep the log probability of a token just drawn, if asked for, until its text goes out.
 
@@ -256,6 +243,7 @@ class Sequence:
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
         """Tell the news: text to append, its counts, and why it ends if it does."""
         queue_seconds, self._queue_seconds = self._queue_seconds, None
+        has_computed_prompt = self.is_streaming or not self.num_missing_tokens
         if (drafting := self.drafting) is not None and reason is not None:
             drafting.end()
         return TokenOutput(
@@ -271,7 +259,7 @@ class Sequence:
             sum_logprob=self.sampler.sum_logprob,
             logprobs=self._tell_logprobs(text, is_last=reason is not None),
             queue_seconds=queue_seconds,
-            prompt_logprobs=self._tell_scores() if self._has_computed_prompt else (),
+            prompt_logprobs=self._tell_scores() if has_computed_prompt else (),
             token_ids=self._tell_tokens(),
             traces=() if self._tracer is None else self._tracer.tell(),
             num_accepted_predictions=0 if drafting is None else drafting.num_accepted,
