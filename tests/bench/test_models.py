@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import pytest
 from caravan.engine.embedding.factory import traits_of
 from caravan.engine.embedding.values import Pooling
 from caravan.llama.batch import Batch
@@ -14,13 +15,18 @@ from caravan.llama.model import Model
 
 from tests.bench import models, vocabulary
 
-SHAPE = models.AnswerFormat("test", 1, 32, 2, 1, 64, gguf.GGMLQuantizationType.Q8_0)
+Q8_0, Q4_K = gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q4_K
+SHAPE = models.Shape("test", 1, 32, 2, 1, 64, Q8_0)
+MIXED = models.Shape("mixed", 3, 256, 4, 2, 256, Q4_K)
+MIXTURE = models.Shape("mixture", 2, 256, 4, 2, 256, Q4_K, models.Family.MIXTURE, experts=4, used=2)
+HYBRID = models.Shape("hybrid", 2, 256, 4, 2, 256, Q4_K, models.Family.HYBRID, attending=(1,))
 
 
-def test_a_model_of_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [SHAPE, MIXED, MIXTURE, HYBRID], ids=lambda shape: shape.name)
+def test_a_model_of_words(shape: models.Shape, tmp_path: Path) -> None:
     assert len(set(vocabulary.tokens())) == vocabulary.SIZE
     path = tmp_path / "test.gguf"
-    models.write_model(path, SHAPE)
+    models.write_model(path, shape)
     model = Model(path)
     context = Context(model, num_cells=256, batch_size=64, max_sequences=1, num_threads=1)
     try:
