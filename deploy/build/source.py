@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Collection
 from pathlib import Path
 
 from deploy.build.toolchain import BuildError
@@ -63,12 +64,14 @@ def fetch(version: str, folder: Path) -> Path:
     return archive
 
 
-def unpack(archive: Path, folder: Path) -> tuple[Path, Patches]:
-    """Unpack the source distribution into `folder` and patch it. Returns its root."""
+def unpack(archive: Path, folder: Path, only: Collection[str] | None = None) -> tuple[Path, Patches]:
+    """Unpack the source distribution into `folder` and patch it, with `only` some where that is given.
+    Returns its root.
+    """
     with tarfile.open(archive) as file:
         file.extractall(folder, filter="data")
     root = folder / archive.name.removesuffix(".tar.gz")
-    return root, apply_all(root / LLAMA_CPP)
+    return root, apply_all(root / LLAMA_CPP, only)
 
 
 def files_of_patches() -> list[Path]:
@@ -76,12 +79,16 @@ def files_of_patches() -> list[Path]:
     return sorted(path for path in PATCHES.rglob("*") if path.suffix in (".patch", ".h", ".cpp"))
 
 
-def apply_all(llama_cpp: Path) -> Patches:
-    """Apply every patch that fits to a source of llama.cpp, and write down in it which did."""
+def apply_all(llama_cpp: Path, only: Collection[str] | None = None) -> Patches:
+    """Apply every patch that fits to a source of llama.cpp, and write down in it which did. Those that are
+    not among `only`, where that is given, are not tried.
+    """
     shutil.copytree(PATCHES / _HEADERS.name, llama_cpp / _HEADERS, dirs_exist_ok=True)
     applied: list[str] = []
     left_out: dict[str, str] = {}
     for path in sorted(PATCHES.glob("*.patch")):
+        if only is not None and path.stem not in only:
+            continue
         try:
             apply(path.read_text(), llama_cpp)
         except PatchError as error:

@@ -9,11 +9,12 @@ from pathlib import Path
 from deploy.build.toolchain import BuildError
 from tests.bench import machine, report, workloads
 from tests.bench.builds import ensure_peers
+from tests.bench.model_rows import MODEL_ROWS
 from tests.bench.plot import save_plot
 from tests.bench.report import Results, WorkloadResults
 from tests.bench.runner import Bench
 from tests.bench.scripts import Scale
-from tests.bench.servers import KINDS, LLAMA_SERVER, OURS
+from tests.bench.servers import KINDS, LLAMA_SERVER, OURS, STOCK
 
 ROOT = Path(__file__).parents[2]
 _SERVERS = (OURS, LLAMA_SERVER)
@@ -23,15 +24,14 @@ _REPEATS = 3
 
 def main() -> int:
     options = _parser().parse_args()
-    chosen = (
-        [workloads.BY_NAME[name] for name in options.workloads] if options.workloads else list(workloads.ALL)
-    )
-    if options.quick and not options.workloads:
+    named = [workloads.BY_NAME[name] for name in options.workloads or ()]
+    chosen = named or list(MODEL_ROWS if options.models else workloads.ALL)
+    if options.quick and not options.workloads and not options.models:
         chosen = [workload for workload in chosen if workload.is_quick]
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        peers = ensure_peers(folder)
+        peers = ensure_peers(folder, with_stock=STOCK in (options.servers or ()))
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--quick", action="store_true", help="one short repeat of most workloads")
     mode.add_argument("--full", action="store_true", help="all of it (default)")
+    parser.add_argument("--models", action="store_true", help="real models and larger shapes alone")
     parser.add_argument(
         "--workloads",
         nargs="+",

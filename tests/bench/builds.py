@@ -1,9 +1,11 @@
 """llama.cpp's own server and benchmarks, out of the source distribution that our package is built from.
 
-Compiler, flags and patches are those of `deploy.build`, so a ratio compares programs, not builds.
+Compiler, flags and patches are those of `deploy.build`, so a ratio compares programs, not builds. The stock
+server is what others run: the same without our patches, but for one without which AMX ends the process.
 """
 
 import dataclasses
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from caravan.llama import library
@@ -13,7 +15,9 @@ from deploy.build.compile import num_jobs, run
 from deploy.build.native import Plan
 from deploy.build.recipe import Backend
 
-_TARGETS = ("llama-server", "llama-batched-bench", "llama-bench")
+_SERVER = "llama-server"
+_TARGETS = (_SERVER, "llama-batched-bench", "llama-bench")
+_STOCK_PATCHES = ("amx-tile-config",)
 _OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DBUILD_SHARED_LIBS=ON",
@@ -36,34 +40,51 @@ class Peers:
     binaries: Path
     example_server: Path
     description: str
+    stock_server: Path | None = None
 
     def binary(self, name: str) -> Path:
         return self.binaries / name
 
 
-def ensure_peers(folder: Path) -> Peers:
+def ensure_peers(folder: Path, *, with_stock: bool = False) -> Peers:
     """Fetch and build what is not there yet; the first time takes minutes. Raises BuildError."""
     plan = native.make_plan(Backend.CPU)
+    has_amx = "AMX_INT8 = 1" in library.system_info()
     # Another recipe patches another source.
-    folder = folder / f"peers-{plan.digest[:8]}"
+    root, binaries = _built(plan, folder / f"peers-{plan.digest[:8]}", _TARGETS, has_amx=has_amx)
+    stock = None
+    if with_stock:
+        place = folder / f"stock-{plan.version}"
+        stock = _built(plan, place, (_SERVER,), _STOCK_PATCHES, has_amx=has_amx)[1] / _SERVER
+    amx = "with" if has_amx else "without"
+    description = f"llama.cpp of {source.PACKAGE} {plan.version}, {amx} AMX"
+    return Peers(binaries, root / "examples" / "server" / "server.py", description, stock)
+
+
+def _built(
+    plan: Plan,
+    folder: Path,
+    targets: Sequence[str],
+    patches: Collection[str] | None = None,
+    *,
+    has_amx: bool,
+) -> tuple[Path, Path]:
+    """The source distribution, patched and built in `folder`, and where its programs are."""
     folder.mkdir(parents=True, exist_ok=True)
     root = folder / source.archive_name(plan.version).removesuffix(".tar.gz")
     if not root.exists():
-        tree, _ = source.unpack(source.fetch(plan.version, folder), folder / "unpacked")
+        tree, _ = source.unpack(source.fetch(plan.version, folder), folder / "unpacked", patches)
         tree.replace(root)
-    binaries = folder / "llama.cpp" / "bin"
-    has_amx = "AMX_INT8 = 1" in library.system_info()
-    _build(root / source.LLAMA_CPP, binaries.parent, plan, has_amx=has_amx)
-    amx = "with" if has_amx else "without"
-    description = f"llama.cpp of {source.PACKAGE} {plan.version}, {amx} AMX"
-    return Peers(binaries, root / "examples" / "server" / "server.py", description)
+    build = folder / "llama.cpp"
+    _build(root / source.LLAMA_CPP, build, plan, targets, has_amx=has_amx)
+    return root, build / "bin"
 
 
-def _build(llama_cpp: Path, folder: Path, plan: Plan, *, has_amx: bool) -> None:
+def _build(llama_cpp: Path, folder: Path, plan: Plan, targets: Sequence[str], *, has_amx: bool) -> None:
     """Configure and compile; where all is done already, that takes a second."""
     # Our own build may have had to do without.
     flags = recipe.WITHOUT_AMX if plan.toolchain.has_amx and not has_amx else ()
     arguments = [*recipe.cmake_arguments(plan.backend, plan.user, flags), *_OPTIONS]
     configure = ["cmake", "-G", "Ninja", "-S", str(llama_cpp), "-B", str(folder), *arguments]
-    compile_ = ["cmake", "--build", str(folder), "--parallel", str(num_jobs()), "--target", *_TARGETS]
+    compile_ = ["cmake", "--build", str(folder), "--parallel", str(num_jobs()), "--target", *targets]
     run("peers", [configure, compile_], plan.toolchain.environment(), folder.with_suffix(".log"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from tests.bench.measures import Measures, median_of, median_ratio
-from tests.bench.servers import LLAMA_SERVER, OURS
+from tests.bench.servers import LLAMA_SERVER, OURS, STOCK
 from tests.bench.targets import How, Target, Verdict, judge
 from tests.bench.workloads import BY_NAME
 
@@ -15,6 +15,7 @@ _HEADS = (
     "server",
     "tokens/s",
     f"of {LLAMA_SERVER}'s",
+    "of stock's",
     "TTFT p50",
     "p95",
     "gap p50",
@@ -125,17 +126,16 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def _rows(name: str, found: WorkloadResults) -> list[list[str]]:
-    peer = found.runs.get(LLAMA_SERVER, [])
     rows: list[list[str]] = []
     for server, runs in found.runs.items():
-        ratio = median_ratio(runs, peer, "tokens_per_second") if server != LLAMA_SERVER else None
+        others = [found.runs.get(name, []) if name != server else [] for name in (LLAMA_SERVER, STOCK)]
         memory = median_of(runs, "resident_bytes")
         rows.append(
             [
                 BY_NAME[name].title if not rows else "",
                 server,
                 number(median_of(runs, "tokens_per_second")),
-                number(ratio),
+                *(number(median_ratio(runs, other, "tokens_per_second")) for other in others),
                 *(
                     number(median_of(runs, m))
                     for m in ("ttft_p50", "ttft_p95", "gap_p50", "gap_p95", "gap_max")

@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+from caravan.runtime.machine import available_memory
 
 from tests.bench import known, machine, raw
 from tests.bench.asking import REFUSED, post, short
 from tests.bench.builds import Peers
 from tests.bench.measures import Measures, measure
-from tests.bench.models import ensure_model
+from tests.bench.models import SHAPES, NoModelError, ensure_model
 from tests.bench.plan import Body, Outcome, Plan, Script
 from tests.bench.report import WorkloadResults
 from tests.bench.scripts import Scale
 from tests.bench.servers import KINDS, Keeping, Server, ServerError, Sizes, running
-from tests.bench.workloads import Workload
+from tests.bench.workload import Workload
 
 # Processor time of the clients' process before and after its work, which nobody waits for.
 _CLIENT_START_SECONDS = 0.1
@@ -48,8 +49,13 @@ class Bench:
 
     def repeat(self, workload: Workload, number: int, results: WorkloadResults) -> None:
         """Run a workload on each server, in an order that turns with `number`; adds to the results."""
+        try:
+            model = self._model(workload.model)
+        except NoModelError as error:
+            _note_once(results.notes, f"it did not run: {error}.")
+            return
         sizes = Sizes(
-            model=ensure_model(workload.model, self.folder / "models"),
+            model=model,
             context=workload.context,
             parallel=workload.parallel,
             threads=self.threads,
@@ -65,6 +71,13 @@ class Bench:
             results.runs.setdefault(name, []).append(found)
             self.say(f"{workload.name} #{number + 1} {name}: {_in_short(found)}")
         self._raw(workload, sizes.model, results)
+
+    def _model(self, name: str) -> Path:
+        """The model's file, if there is room for it. Raises NoModelError."""
+        needed = _needed_bytes(SHAPES[name].num_bytes) if name in SHAPES else 0
+        if needed > (free := available_memory()):
+            raise NoModelError(f"it takes {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free")
+        return ensure_model(name, self.folder / "models")
 
     def _run_undisturbed(
         self, workload: Workload, number: int, name: str, sizes: Sizes, notes: list[str]
@@ -159,7 +172,13 @@ def _warm_up(model: Path) -> None:
     with model.open("rb", buffering=0) as file:
         while file.read(_BLOCK):
             pass
-    mmap.mmap(-1, _SPARE_BYTES + 2 * model.stat().st_size, flags=_PRIVATE | _POPULATED).close()
+    needed = _needed_bytes(model.stat().st_size)
+    mmap.mmap(-1, needed, flags=_PRIVATE | _POPULATED).close()
+
+
+def _needed_bytes(file_bytes: int) -> int:
+    """What a server takes at the most: weights may be repacked beside the file's."""
+    return _SPARE_BYTES + 2 * file_bytes
 
 
 def _in_short(found: Measures) -> str:

@@ -3,9 +3,12 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.bench import vocabulary
 from tests.bench.plan import Body, Script
+
+_PAGE = Path(__file__).parents[2] / "docs" / "guide.md"
 
 GREEDY: Body = {"temperature": 0}
 SAMPLED: Body = {"temperature": 0.9, "top_k": 40, "top_p": 0.95, "min_p": 0.05}
@@ -68,6 +71,29 @@ def closed_loop(
             Script(
                 bodies=[
                     body(vocabulary.words(prompt_tokens, generator), max_tokens, fields)
+                    for _ in range(scale(requests_each))
+                ]
+            )
+            for _ in range(num_clients)
+        ]
+
+    return scripts
+
+
+def prose(
+    num_clients: int, requests_each: int, max_tokens: int
+) -> Callable[[random.Random, Scale], list[Script]]:
+    """As `closed_loop`, for trained models: prompts are some lines of our documentation, and an end of the
+    text is none.
+    """
+
+    def scripts(generator: random.Random, scale: Scale) -> list[Script]:
+        lines = [line for line in _PAGE.read_text(encoding="utf-8").splitlines() if line[:1].isalpha()]
+        fields = GREEDY | {"ignore_eos": True}
+        return [
+            Script(
+                bodies=[
+                    body("\n".join(generator.sample(lines, 4)), max_tokens, fields)
                     for _ in range(scale(requests_each))
                 ]
             )

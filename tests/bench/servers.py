@@ -201,6 +201,11 @@ def _caravan(_peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]
     return [sys.executable, "-m", "caravan", "serve", *_flags(options, "--")]
 
 
+def _stock_server(peers: Peers, sizes: Sizes, port: int, folder: Path) -> list[str]:
+    assert peers.stock_server is not None
+    return [str(peers.stock_server), *_llama_server(peers, sizes, port, folder)[1:]]
+
+
 def _llama_server(peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]:
     options: dict[str, object] = {
         "model": sizes.model,
@@ -248,12 +253,14 @@ def _flags(options: dict[str, object], prefix: str) -> list[str]:
 
 OURS = "caravan"
 LLAMA_SERVER = "llama-server"
+STOCK = "stock llama-server"
 
 KINDS = {
     kind.name: kind
     for kind in (
         Kind(OURS, _caravan, "/ready", keeping=Keeping.ITSELF),
         Kind(LLAMA_SERVER, _llama_server, "/health", keeping=Keeping.BY_SLOT),
+        Kind(STOCK, _stock_server, "/health", keeping=Keeping.BY_SLOT),
         # Users do not set this; it shows how much of a difference is the waiting of OpenMP's threads.
         Kind(
             "llama-server, short spin",

@@ -86,7 +86,7 @@ def test_a_report_names_every_server_and_target() -> None:
     )
     text = report.markdown(results)
     assert text.count("same") == 1
-    assert "| nano, 16 clients, greedy | caravan | 100 | 1.00 |" in text
+    assert "| nano, 16 clients, greedy | caravan | 100 | 1.00 | – |" in text
     assert "| tokens/s / raw | ≥ 0.800 | 0.500 | no |" in text
     assert table(("a",), []) == ""
 

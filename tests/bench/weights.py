@@ -49,7 +49,7 @@ _FORMATS = {
     Quantization.Q4_K: _Format(256, 144, 0, 4.61, 0),
     Quantization.Q6_K: _Format(256, 210, 208, 18.5, -31),
 }
-# Eight scales of 1 and eight minima of 1, of six bits each; a weight is `scale * q - minimum`, q from 0 to 15.
+# Eight scales and eight minima of 1, of six bits each; a weight is `scale * q - minimum`, q from 0 to 15.
 _Q4_K_SCALES = np.array([1] * 8 + [0x11] * 4, np.uint8)
 _Q4_K_MIDDLE = 7.5
 # Two bits of each of four weights: all of them 32 of 0 to 63, which stands for 0.

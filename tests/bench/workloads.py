@@ -1,20 +1,15 @@
-"""The workloads: what is sent, to which model, and what our server has to reach with it.
+"""The workloads.
 
 Everything is drawn from the workload's seed, so all servers of a repeat get the same requests, and no two
 repeats do.
 """
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-
+from tests.bench.model_rows import MODEL_ROWS
 from tests.bench.models import RANKER
-from tests.bench.plan import Body, Script
 from tests.bench.scripts import (
     PENALTIES,
     RECORDS,
     SAMPLED,
-    Scale,
     chats,
     closed_loop,
     conversations,
@@ -23,59 +18,10 @@ from tests.bench.scripts import (
     reranks,
     shared_prefix,
 )
-from tests.bench.servers import OURS
 from tests.bench.targets import How, Target
-
-COMPLETIONS = "/v1/completions"
-CHAT = "/v1/chat/completions"
+from tests.bench.workload import CHAT, Workload, faster
 
 _MB = 1e6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workload:
-    """`parallel` sequences of `context` tokens are what every server has memory for.
-
-    `optional` fields are sent where a server takes them. `peer_path` and `peer_scripts` are for servers that
-    do the same another way; `ranks` has them serve a model that only ranks. `is_known` has all of it sent to
-    a server before, which is ended then. `variant_of` names the workload that is the same without what is
-    measured here; it runs before. The groups say whose times to the first
-    token and whose gaps are measured; None is all.
-    """
-
-    name: str
-    title: str
-    model: str
-    context: int
-    parallel: int
-    scripts: Callable[[random.Random, Scale], list[Script]]
-    path: str = COMPLETIONS
-    optional: Body = field(default_factory=dict)
-    max_running: int | None = None
-    ttft_group: str | None = None
-    gap_group: str | None = None
-    # Sequences and tokens each for `llama-batched-bench`, where its speed is the limit to compare with.
-    raw_decode: tuple[int, int] | None = None
-    raw_prefill: int | None = None
-    variant_of: str | None = None
-    targets: tuple[Target, ...] = ()
-    is_quick: bool = True
-    peer_path: str | None = None
-    peer_scripts: Callable[[random.Random, Scale], list[Script]] | None = None
-    ranks: bool = False
-    is_known: bool = False
-
-    def on(self, server: str) -> "Workload":
-        """The workload as this server is asked."""
-        if server == OURS:
-            return self
-        scripts = self.peer_scripts or self.scripts
-        return replace(self, path=self.peer_path or self.path, scripts=scripts)
-
-
-def _faster(ratio: float) -> Target:
-    return Target("tokens_per_second", How.RATIO, ratio, at_least=True)
-
 
 ALL = (
     Workload(
@@ -95,7 +41,7 @@ ALL = (
         parallel=16,
         scripts=closed_loop(16, 5, 32, 128),
         raw_decode=(16, 128),
-        targets=(_faster(2.0), Target("tokens_per_second", How.TO_RAW, 0.8, at_least=True)),
+        targets=(faster(2.0), Target("tokens_per_second", How.TO_RAW, 0.8, at_least=True)),
     ),
     Workload(
         name="nano-q8-16",
@@ -116,7 +62,7 @@ ALL = (
         scripts=closed_loop(8, 5, 32, 128, SAMPLED),
         optional=PENALTIES,
         raw_decode=(8, 128),
-        targets=(_faster(2.5),),
+        targets=(faster(2.5),),
     ),
     Workload(
         name="free-8",
@@ -136,7 +82,7 @@ ALL = (
         path=CHAT,
         scripts=chats(8, 2, 128, RECORDS),
         variant_of="free-8",
-        targets=(_faster(15.0), Target("tokens_per_second", How.TO_PLAIN, 0.9, at_least=True)),
+        targets=(faster(15.0), Target("tokens_per_second", How.TO_PLAIN, 0.9, at_least=True)),
     ),
     Workload(
         name="free-1",
@@ -168,7 +114,7 @@ ALL = (
         parallel=16,
         path=CHAT,
         scripts=conversations,
-        targets=(_faster(1.5),),
+        targets=(faster(1.5),),
     ),
     Workload(
         name="0.5b-1",
@@ -179,7 +125,7 @@ ALL = (
         scripts=closed_loop(1, 4, 64, 128),
         raw_decode=(1, 128),
         targets=(
-            _faster(1.0),
+            faster(1.0),
             Target("resident_bytes", How.DIFFERENCE, 200 * _MB),
             Target("seconds_to_ready", How.DIFFERENCE, 1.5),
         ),
@@ -192,7 +138,7 @@ ALL = (
         parallel=16,
         scripts=closed_loop(8, 3, 128, 96),
         raw_decode=(8, 96),
-        targets=(_faster(1.0),),
+        targets=(faster(1.0),),
     ),
     Workload(
         name="135m-long",
@@ -202,7 +148,7 @@ ALL = (
         parallel=16,
         scripts=closed_loop(8, 2, 1000, 32),
         raw_prefill=1000,
-        targets=(_faster(1.5),),
+        targets=(faster(1.5),),
         is_quick=False,
     ),
     Workload(
@@ -213,7 +159,7 @@ ALL = (
         parallel=16,
         scripts=shared_prefix,
         raw_prefill=800,
-        targets=(_faster(5.0), Target("ttft_p95", How.RATIO, 0.2)),
+        targets=(faster(5.0), Target("ttft_p95", How.RATIO, 0.2)),
     ),
     Workload(
         name="unknown",
@@ -268,7 +214,7 @@ ALL = (
         parallel=16,
         path="/v1/rerank",
         scripts=reranks(2, 6, 64),
-        targets=(_faster(1.0),),
+        targets=(faster(1.0),),
         ranks=True,
         is_quick=False,
     ),
@@ -282,9 +228,10 @@ ALL = (
         scripts=decisions(2, 2, 8),
         peer_path=CHAT,
         peer_scripts=decisions(2, 2, 8, as_json=True),
-        targets=(_faster(2.0),),
+        targets=(faster(2.0),),
         is_quick=False,
     ),
+    *MODEL_ROWS,
 )
 
 BY_NAME = {workload.name: workload for workload in ALL}
