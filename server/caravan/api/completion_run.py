@@ -9,11 +9,12 @@ from caravan_schemas.common import FinishReason
 
 from caravan.api.output.answer_format import (
     NOTHING,
-    ChoiceStream,
     FinishedChoice,
+    PlainStream,
     TokenDetails,
     told_progress,
 )
+from caravan.api.output.chat_format import ParsedStream
 from caravan.api.output.encoding import padded_chunk, to_json
 from caravan.api.output.whole_answer import whole_answer
 from caravan.api.params.decoding_plan import DecodingPlan
@@ -169,7 +170,7 @@ class CompletionRun(Run):
         return whole_answer(prepared.format, choices, self.usage(), plan.debug(dict(enumerate(kept))))
 
 
-def _news(prepared: Prepared, stream: ChoiceStream, output: TokenOutput) -> list[bytes]:
+def _news(prepared: Prepared, stream: PlainStream | ParsedStream, output: TokenOutput) -> list[bytes]:
     """Write what an output brings to its choice."""
     news: list[bytes] = []
     if output.progress is not None:

@@ -1,7 +1,7 @@
 """Who asks, and where it is counted what they get: from the middleware that opens it to all that serve."""
 
 from collections.abc import AsyncGenerator, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from caravan_schemas.keep_alive import seconds_of
@@ -9,6 +9,7 @@ from caravan_schemas.keep_alive import seconds_of
 from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.errors import CaravanError
 from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel
 from caravan.observability.request_metrics import RequestMetrics
 
 _IN_SCOPE = "caravan.context"
@@ -36,6 +37,10 @@ class RequestContext:
         except CaravanError:
             self.metrics.waive(num_prompt_tokens)
             raise
+
+    def holding(self, registry: ModelRegistry, model: str) -> AbstractAsyncContextManager[LoadedModel]:
+        """Hold a model for a block, and have it stay behind that as the request wants."""
+        return registry.holding(model, self.principal, self.metrics.stay_seconds)
 
     def note_stay(self, keep_alive: str | float | None, model: str, registry: ModelRegistry) -> None:
         """Have the request's hold on its model end as `keep_alive` wishes; what cannot be is reported.

@@ -56,7 +56,7 @@ class EmbeddingService:
     async def embed(self, request: EmbeddingRequest, context: RequestContext) -> Embedded:
         """Make the vectors. Cancelling it aborts the work in the engine."""
         who, begun = context.principal.asking(request.priority), time.monotonic()
-        async with self._registry.holding(request.model, who, context.metrics.stay_seconds) as model:
+        async with context.holding(self._registry, request.model) as model:
             load_seconds = time.monotonic() - begun
             pooling = _pooling(request, model.engine.traits)
             read = in_busy_thread if _size(request) > _LONG else in_thread

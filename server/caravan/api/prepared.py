@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 
-from caravan.api.output.answer_format import AnswerFormat
+from caravan.api.output.chat_format import ChatFormat
+from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.output.echo import Echo
 from caravan.api.output.parsed_choice import OutputFormat
 from caravan.api.params.adapters import adapter_set
@@ -42,7 +43,7 @@ class Prepared:
 
     requests: Sequence[GenerationRequest]
     plan: DecodingPlan
-    format: AnswerFormat
+    format: ChatFormat | CompletionFormat
     checker: AnswerChecker | None = None
     echo: Echo | None = None
     output_format: OutputFormat | None = None

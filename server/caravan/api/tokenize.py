@@ -60,9 +60,7 @@ class TokenService:
         self, request: TokenizeRequest, context: RequestContext
     ) -> AsyncGenerator[bytes, None]:
         """Yield the tokens of a text or a conversation in pieces: a long answer is never there as a whole."""
-        async with self._registry.holding(
-            request.model, context.principal, context.metrics.stay_seconds
-        ) as model:
+        async with context.holding(self._registry, request.model) as model:
             context.metrics.model = model.id
             placed: Sequence[Placed] = ()
             if has_media(request.messages):
@@ -86,16 +84,14 @@ class TokenService:
 
     async def detokenize(self, request: DetokenizeRequest, context: RequestContext) -> bytes:
         """Write the text of tokens."""
-        async with self._registry.holding(
-            request.model, context.principal, context.metrics.stay_seconds
-        ) as model:
+        async with context.holding(self._registry, request.model) as model:
             context.metrics.model = model.id
             return await self._run(model, context.principal, partial(_detokenize, model, request))
 
     async def apply_template(self, request: ApplyTemplateRequest, context: RequestContext) -> bytes:
         """Write the prompt of a conversation."""
         principal = context.principal
-        async with self._registry.holding(request.model, principal, context.metrics.stay_seconds) as model:
+        async with context.holding(self._registry, request.model) as model:
             context.metrics.model = model.id
             marks: Marks | None = None
             if has_media(request.messages):

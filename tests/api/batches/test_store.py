@@ -113,7 +113,7 @@ def test_what_is_noted_of_lines_counts_until_they_are_forgotten(store: Store) ->
     with pytest.raises(NoRoomError, match="2000 bytes"):
         begun(store, num_lines=7)
     store.batches.finish(first, "completed", [])
-    store.batches.begin_lines(second)
+    store.batches.drop_lines(second)
     assert begun(store, num_lines=7).num_total == 7
 
 

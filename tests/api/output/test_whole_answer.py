@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 from caravan.api import tokenize as token_answer_module
-from caravan.api.output.answer_format import AnswerFormat, Envelope, FinishedChoice, TokenDetails
+from caravan.api.output.answer_format import Envelope, FinishedChoice, TokenDetails
 from caravan.api.output.chat_format import ChatFormat
 from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.output.logprobs import LogprobWriter
@@ -69,7 +69,7 @@ def test_log_probabilities_in_pieces_are_the_same(
     shape: type[ChatFormat | CompletionFormat], few: int, has_prompt: bool
 ) -> None:
     prompt_writer = WRITER if has_prompt else None
-    asked: AnswerFormat = shape(replace(ENVELOPE, prompt_writer=prompt_writer))
+    asked = shape(replace(ENVELOPE, prompt_writer=prompt_writer))
     choices = [choice(10, 9), choice(1, 9), choice(0, 9)]
     whole, pieces = (b"".join(whole_answer(asked, choices, USAGE, None, few=limit)) for limit in (1000, few))
     assert json.loads(pieces) == json.loads(whole)

@@ -121,10 +121,6 @@ class StoredBatches:
         """Whether its time is over."""
         return self.clock.now() >= batch.expires_at
 
-    def begin_lines(self, batch: Batch) -> None:
-        """Forget what a server that ended has read of the input."""
-        self._drop_lines(batch)
-
     def add_lines(self, batch: Batch, lines: Sequence[Line]) -> None:
         """Add what has been read of the input. Raises NoRoomError.
 
@@ -155,7 +151,7 @@ class StoredBatches:
 
     def refuse(self, batch: Batch, faults: Sequence[dict[str, Any]]) -> Batch:
         """Fail a batch over its input."""
-        self._drop_lines(batch)
+        self.drop_lines(batch)
         self.db.execute(
             "UPDATE batches SET faults = ? WHERE number = ?", (json.dumps(list(faults)), batch.number)
         )
@@ -227,7 +223,7 @@ class StoredBatches:
                     batch.number,
                 ),
             )
-            self._drop_lines(batch)
+            self.drop_lines(batch)
         return self.get(batch.owner, batch.id)
 
     def delete_old(self) -> None:
@@ -238,7 +234,8 @@ class StoredBatches:
             (oldest, *UNFINISHED),
         )
 
-    def _drop_lines(self, batch: Batch) -> None:
+    def drop_lines(self, batch: Batch) -> None:
+        """Forget what has been read of the input."""
         self.db.execute("DELETE FROM lines WHERE batch = ?", (batch.number,))
         self.db.execute("UPDATE batches SET num_bytes = 0 WHERE number = ?", (batch.number,))
 

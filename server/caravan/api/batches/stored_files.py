@@ -7,13 +7,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from caravan.api.batches.values import UNFINISHED, File
 from caravan.api.store.database import StoreClock, transaction
 from caravan.api.store.errors import MissingError
-
-Order = Literal["asc", "desc"]
+from caravan.api.store.records import Order
 
 # What nobody knows of is left of a server that ended in the middle; an upload may take hours.
 _ORPHAN_SECONDS = 24 * 3600

@@ -110,7 +110,7 @@ class BatchWork:
     async def _read(self) -> None:
         """Look at every line before the first is answered. Batches are of no use where one line is wrong."""
         batch = self.batch
-        await self._insist(lambda store: store.batches.begin_lines(batch))
+        await self._insist(lambda store: store.batches.drop_lines(batch))
         path = await self._insist(lambda store: store.files.path(batch.input_file_id))
         reader = InputReader(path, batch.endpoint, self._shared.max_line_bytes)
         try:

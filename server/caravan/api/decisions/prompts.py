@@ -13,6 +13,7 @@ from caravan.api.prompt.chat_prompt import past_thought, rendered
 from caravan.api.prompt.tokenize import check_length, tokenized
 from caravan.api.responses.conversation import Placed, conversation
 from caravan.api.responses.to_chat import Translation
+from caravan.api.validation.rewording import rewording
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidValueError
 from caravan.models.loaded_model import LoadedModel
@@ -35,7 +36,7 @@ class PromptWriter:
         The question is the end of the last message of the user's, or one of its own.
         """
         messages = _with_question(self.messages if has_input else [], asked.text)
-        with Translation(chat_of(messages), self._places, param).rewording():
+        with rewording(Translation(chat_of(messages), self._places, param).named):
             return written(
                 messages, asked.labels, self._model, self._principal, param=param, input_param="input"
             )

@@ -117,7 +117,7 @@ class RankService:
 
         who = context.principal.asking(request.priority)
         is_much = len(given) > _FEW
-        async with self._registry.holding(request.model, who, context.metrics.stay_seconds) as model:
+        async with context.holding(self._registry, request.model) as model:
             if model.engine.traits.pooling is Pooling.RANK:
                 if request.instruction is not None:
                     message = f"'{model.id}' was made for one task; 'instruction' changes nothing in it."

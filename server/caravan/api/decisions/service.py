@@ -41,7 +41,7 @@ class DecisionService:
         who = context.principal.asking(request.priority)
         read = partial(_scoring, request, principal=who)
         is_much = _size(request) > _FEW
-        async with self._registry.holding(request.model, who, context.metrics.stay_seconds) as model:
+        async with context.holding(self._registry, request.model) as model:
             found = await scored(model, request.model, context, who, read, is_much=is_much)
         answers, usage = _answers(request, found.scores), _usage(found.scoring)
         return to_json(Decision(model=found.model.name, answers=answers, usage=usage))

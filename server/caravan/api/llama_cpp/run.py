@@ -1,6 +1,5 @@
 """Answers of llama.cpp's API being made, whole or in events, with their times measured on the way."""
 
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 
@@ -27,11 +26,8 @@ class LlamaCppRun(Run):
         prepare: Callable[[LoadedModel], Awaitable[Prepared]],
         context: RequestContext,
     ) -> None:
-        super().__init__(registry, request.model, self._prepare_timed, context)
-        self.stream = bool(request.stream)
+        super().__init__(registry, request.model, prepare, context, stream=bool(request.stream))
         self._request = request
-        self._prepare_request = prepare
-        self._submitted = 0.0
 
     async def whole(self) -> Document:
         """Write the answer as JSON, or an array of all answers where there are several, in pieces."""
@@ -68,16 +64,11 @@ class LlamaCppRun(Run):
             answer.outputs.clear()
             yield ready
 
-    async def _prepare_timed(self, model: LoadedModel) -> Prepared:
-        prepared = await self._prepare_request(model)
-        self._submitted = time.monotonic()
-        return prepared
-
     async def _begun(self) -> tuple[list[Answer], AnswerWriter]:
         prepared = await self.prepare()
         num_choices = prepared.plan.num_drawn
         answers = [
-            Answer(number * num_choices + choice, request.token_ids, ChoiceTimes(self._submitted))
+            Answer(number * num_choices + choice, request.token_ids, ChoiceTimes(self.metrics.began))
             for number, request in enumerate(prepared.requests)
             for choice in range(num_choices)
         ]

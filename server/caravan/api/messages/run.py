@@ -16,6 +16,7 @@ from caravan.api.output.encoding import to_event
 from caravan.api.prepared import Prepared
 from caravan.api.run import Run
 from caravan.api.structured.compiler import UNENFORCED
+from caravan.api.validation.rewording import reword, rewording
 from caravan.engine.outputs import FinishReason, TokenOutput
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
@@ -63,7 +64,7 @@ class MessagesRun(Run):
                 texts, _ = await self.read(writer.reader, last)
                 yield self._sent([*begun, *writer.write(texts)])
         except InvalidRequestError as error:
-            self._read.reword(error)
+            reword(error, self._read.named)
             raise
         assert last is not None, "a run has an end"
         debug = prepared.plan.debug({0: last})
@@ -75,7 +76,7 @@ class MessagesRun(Run):
     async def _prepare_chat(self, model: LoadedModel) -> Prepared:
         can_think = model.family.reasoning is not None
         self._translation = await in_thread(lambda: translate(self._request, can_think=can_think))
-        with self._read.rewording():
+        with rewording(self._read.named):
             prepared = await self._chat.prepare(self._read.chat, self._id, self.context, model)
         self.context.metrics.rename(UNENFORCED, self._read.named)
         self.context.metrics.ignore(self._read.ignored)

@@ -9,6 +9,7 @@ from caravan.api.messages.run import MessagesRun
 from caravan.api.messages.to_chat import translate
 from caravan.api.output.encoding import to_json
 from caravan.api.tokenize import TokenService
+from caravan.api.validation.rewording import rewording
 from caravan.errors import UnsupportedParameterError
 from caravan.models import ModelRegistry
 from caravan.runtime.threads import in_thread
@@ -34,13 +35,11 @@ class MessagesService:
 
     async def count(self, request: CountTokensRequest, context: RequestContext) -> bytes:
         """Count the tokens of the prompt that a message would answer, of any length."""
-        async with self._registry.holding(
-            request.model, context.principal, context.metrics.stay_seconds
-        ) as model:
+        async with context.holding(self._registry, request.model) as model:
             context.metrics.model = model.id
             can_think = model.family.reasoning is not None
             translation = await in_thread(lambda: translate(request, can_think=can_think))
             context.metrics.ignore(translation.ignored)
-            with translation.rewording():
+            with rewording(translation.named):
                 number = await self._tokens.count(translation.chat, model, context.principal)
             return to_json(TokenCount(input_tokens=number))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +22,7 @@ from caravan_schemas.tools import (
 from caravan.api.messages.conversation import conversation
 from caravan.api.messages.present_tools import PresentTools, definition_of
 from caravan.api.messages.system import BILLING
-from caravan.api.validation.rewording import reword, rewording
-from caravan.errors import InvalidRequestError, InvalidValueError
+from caravan.errors import InvalidValueError
 
 _SAME = {
     *AnswerFields.model_fields,
@@ -60,14 +58,6 @@ class Translation:
     stop: str = "stop"
     format: str = "output_config.format"
     ignored: list[str] = field(default_factory=list)
-
-    def rewording(self) -> AbstractContextManager[None]:
-        """Reword errors about `chat` from a block, so that they name fields of the request."""
-        return rewording(self.named)
-
-    def reword(self, error: InvalidRequestError) -> None:
-        """Rename the fields that an error about `chat` names. To be done once for each error."""
-        reword(error, self.named)
 
     def named(self, path: str) -> str:
         """Return the name in the request of a field of `chat`."""

@@ -60,7 +60,7 @@ class OllamaEmbeddings:
             )
             return await self._embeddings.embed(asked, context)
         begun = time.monotonic()
-        async with self._registry.holding(model, context.principal, context.metrics.stay_seconds):
+        async with context.holding(self._registry, model):
             return Embedded([], 0, time.monotonic() - begun)
 
 

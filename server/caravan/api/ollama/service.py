@@ -98,7 +98,7 @@ class OllamaService:
         else:
             report_unused(request, context)
             context.note_stay(request.keep_alive, model, self._registry)
-            async with self._registry.holding(model, principal, context.metrics.stay_seconds):
+            async with context.holding(self._registry, model):
                 pass
         duration = nanoseconds(time.monotonic() - context.metrics.arrived)
         writer = LineWriter(_kind(request), request.model)

@@ -3,11 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
-from caravan_schemas.common import Debug, FinishReason, PromptProgress, Usage
+from caravan_schemas.common import Debug, FinishReason, PromptProgress
 from caravan_schemas.completions import CompletionRequest
 
 from caravan.api.output.encoding import head_and_tail, json_string, to_json
@@ -113,45 +112,6 @@ def told_progress(output: TokenOutput, prompt: Sequence[int]) -> PromptProgress:
         processed=output.progress.num_computed_tokens,
         time_ms=round(output.progress.seconds * 1000),
     )
-
-
-class ChoiceStream(Protocol):
-    """Makes the chunks of one choice after its opening."""
-
-    def feed(self, text: str, details: TokenDetails) -> Sequence[bytes]:
-        """Make the chunks that a piece of text brings, with the details of its tokens."""
-
-    def close(self, reason: FinishReason, debug: Debug | None, details: TokenDetails) -> Sequence[bytes]:
-        """Make the last chunks, with the details of tokens that came to no text."""
-
-    @property
-    def said(self) -> ParsedAnswer:
-        """All that was sent, once it has ended."""
-
-
-class AnswerFormat(Protocol):
-    """Writes an answer as its route has it."""
-
-    @property
-    def envelope(self) -> Envelope: ...
-
-    def opening(self, index: int, prompt: Sequence[int]) -> Schema | None:
-        """Make the chunk that opens a choice of this prompt, if there is one."""
-
-    def stream(self, index: int) -> ChoiceStream:
-        """Make the stream of a choice's other chunks."""
-
-    def parse(self, text: str) -> ParsedAnswer:
-        """Read the complete text of a choice."""
-
-    def progress_chunk(self, index: int, progress: PromptProgress) -> Schema:
-        """Make a chunk that tells how much of a choice's prompt is computed, and nothing else."""
-
-    def usage_chunk(self, usage: Usage) -> Schema:
-        """Make the chunk after the last choice has ended, with the usage and no choices."""
-
-    def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
-        """Make the answer in one piece."""
 
 
 class PlainStream:

@@ -27,7 +27,6 @@ from caravan_schemas.tools import (
 
 from caravan.api.output.answer_format import (
     NOTHING,
-    ChoiceStream,
     Envelope,
     FinishedChoice,
     PlainStream,
@@ -54,7 +53,7 @@ class ChatFormat:
             chunk.prompt_token_ids = list(prompt)
         return chunk
 
-    def stream(self, index: int) -> ChoiceStream:
+    def stream(self, index: int) -> "PlainStream | ParsedStream":
         """Make a stream of content, or of content, thoughts and calls."""
 
         def closing(reason: ChatFinishReason, debug: Debug | None, details: TokenDetails) -> Schema:

@@ -9,7 +9,6 @@ from caravan_schemas.completions import Completion, CompletionChoice
 
 from caravan.api.output.answer_format import (
     NOTHING,
-    ChoiceStream,
     Envelope,
     FinishedChoice,
     PlainStream,
@@ -32,7 +31,7 @@ class CompletionFormat:
         chunk.choices[0].prompt_token_ids = list(prompt)
         return chunk
 
-    def stream(self, index: int) -> ChoiceStream:
+    def stream(self, index: int) -> PlainStream:
         """Make a stream of texts, and a last chunk with the finish reason."""
 
         def closing(reason: FinishReason, debug: Debug | None, details: TokenDetails) -> Schema:

@@ -10,7 +10,9 @@ from dataclasses import replace
 import msgspec
 from caravan_schemas.common import Debug, Usage
 
-from caravan.api.output.answer_format import AnswerFormat, FinishedChoice
+from caravan.api.output.answer_format import FinishedChoice
+from caravan.api.output.chat_format import ChatFormat
+from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.output.encoding import to_json
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.engine.outputs import TokenLogprob
@@ -28,7 +30,7 @@ _COLUMNS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
 
 
 def whole_answer(
-    format_: AnswerFormat,
+    format_: ChatFormat | CompletionFormat,
     choices: Sequence[FinishedChoice],
     usage: Usage,
     debug: Debug | None,

@@ -22,6 +22,7 @@ from caravan.api.responses.snapshot import new_id, usage
 from caravan.api.responses.to_chat import translate
 from caravan.api.responses.truncation import fitting, tell_truncated
 from caravan.api.run import Run
+from caravan.api.validation.rewording import rewording
 from caravan.errors import ContextLengthError, InvalidRequestError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
@@ -98,7 +99,7 @@ class CompactionRun(Run):
         translation, seen = await fitting(items, work, self._chat, self.context, model)
         left = {id(placed) for placed in (*seen, *self._said)}
         tell_truncated(self.context, sum(id(placed) not in left for placed in items))
-        with translation.rewording():
+        with rewording(translation.named):
             return await self._chat.prepare(translation.chat, self._id, self.context, model)
 
 

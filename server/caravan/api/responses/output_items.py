@@ -1,7 +1,7 @@
 """Items while they are written: each knows the events that it begins with, grows by and ends with."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from caravan_schemas.logprobs import TokenLogprob
 from caravan_schemas.responses_events import (
@@ -39,20 +39,9 @@ Number = Callable[[], int]
 E = TypeVar("E", bound=Event)
 
 
-class OpenItem(Protocol):
+class _Item:
     """An item that may still grow. `number` gives each event its place in the stream."""
 
-    def begin(self) -> Iterator[Event]:
-        """The events when the item begins."""
-
-    def end(self, status: ItemStatus) -> Iterator[Event]:
-        """The events when the item is complete."""
-
-    def item(self, status: ItemStatus) -> OutputItem:
-        """The item so far."""
-
-
-class _Item:
     def __init__(self, prefix: str, index: int, number: Number) -> None:
         self._id = new_id(prefix)
         self._index = index
@@ -219,6 +208,9 @@ class OpenCall(_Item):
         if self._is_custom:
             return OutputCustomCall(type="custom_tool_call", input=self._text, **called)
         return OutputCall(type="function_call", status=status, arguments=self._text, **called)
+
+
+OpenItem = OpenMessage | OpenReasoning | OpenCall
 
 
 def _event_logprobs(entries: Sequence[TokenLogprob]) -> list[EventLogprob]:

@@ -23,6 +23,7 @@ from caravan.api.responses.to_chat import Translation
 from caravan.api.run import Run
 from caravan.api.store import AsyncStore, Outcome, Row
 from caravan.api.structured.compiler import UNENFORCED
+from caravan.api.validation.rewording import reword, rewording
 from caravan.engine.outputs import TokenOutput
 from caravan.errors import CaravanError, InvalidRequestError, failed_writing
 from caravan.models import ModelRegistry, Status
@@ -133,7 +134,7 @@ class ResponseRun(Run):
             return
         await self.prepare()
         if seconds is not None:
-            with self._read.rewording():
+            with rewording(self._read.named):
                 await super().start(max(0.0, deadline - loop.time()))
         await self._keep()
 
@@ -141,7 +142,7 @@ class ResponseRun(Run):
         assert self._reading is not None
         translation = await self._reading.for_model(self.request, self._chat, self.context, model)
         self._translation = translation
-        with translation.rewording():
+        with rewording(translation.named):
             prepared = await self._chat.prepare(translation.chat, self.id, self.context, model)
         self.context.metrics.rename(UNENFORCED, translation.named)
         if self._writer is None:
@@ -155,7 +156,7 @@ class ResponseRun(Run):
             await self.prepare()
             return
         translation = self._read
-        with translation.rewording():
+        with rewording(translation.named):
             resolved = await self._chat.outlook(translation.chat, self.context)
         self._announce(resolved.number("temperature"), resolved.number("top_p"))
 
@@ -194,7 +195,7 @@ class ResponseRun(Run):
         except CaravanError as error:
             await self._release()
             if isinstance(error, InvalidRequestError):
-                self._read.reword(error)
+                reword(error, self._read.named)
             self.error = error
             outcome = list(writer.fail(error))
         except Exception as error:

@@ -20,6 +20,7 @@ from caravan.api.responses.reading import read
 from caravan.api.responses.run import Events, ResponseRun, in_turns
 from caravan.api.store import AsyncStore, Outcome, Row, Shelf
 from caravan.api.tokenize import TokenService
+from caravan.api.validation.rewording import rewording
 from caravan.auth.principal import Principal
 from caravan.errors import CaravanError, InvalidRequestError, InvalidValueError, OverloadedError, ServerError
 from caravan.models import ModelRegistry
@@ -145,12 +146,10 @@ class ResponseService:
     async def count(self, request: ConversationInput, context: RequestContext) -> bytes:
         """Count the tokens of the prompt that a response would answer, of any length."""
         reading = await read(request, context, self._registry, self._archive)
-        async with self._registry.holding(
-            request.model, context.principal, context.metrics.stay_seconds
-        ) as model:
+        async with context.holding(self._registry, request.model) as model:
             context.metrics.model = model.id
             translation = await reading.for_model(request, self._chat, context, model)
-            with translation.rewording():
+            with rewording(translation.named):
                 number = await self._tokens.count(translation.chat, model, context.principal)
         return to_event(InputTokens(object="response.input_tokens", input_tokens=number))
 

@@ -5,7 +5,6 @@ Values of OpenAI's API that this server cannot serve are refused by name.
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,6 @@ from caravan_schemas.structured import JsonSchemaFormat, NamedSchema, PeersConst
 from caravan.api.prompt.tools import definitions
 from caravan.api.responses.conversation import Placed, conversation, without_past_thoughts
 from caravan.api.responses.tools import InSpace, toolbox
-from caravan.api.validation.rewording import reword, rewording
 from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
 
@@ -115,14 +113,6 @@ class Translation:
     places: Mapping[str, str]
     limit: str
     spaces: Mapping[str, InSpace] = field(default_factory=dict)
-
-    def rewording(self) -> AbstractContextManager[None]:
-        """Reword errors about `chat` from a block, so that they name fields of the request."""
-        return rewording(self.named)
-
-    def reword(self, error: InvalidRequestError) -> None:
-        """Rename the fields that an error about `chat` names. Doing so twice changes nothing."""
-        reword(error, self.named)
 
     def named(self, path: str) -> str:
         """The name in the request of a field of `chat`."""

@@ -27,6 +27,7 @@ from caravan.api.prompt.tokenize import LEAST_LONGEST
 from caravan.api.responses.content import num_media, text_of
 from caravan.api.responses.conversation import Placed, is_instruction, is_of_user
 from caravan.api.responses.to_chat import Translation
+from caravan.api.validation.rewording import rewording
 from caravan.errors import ContextLengthError
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread
@@ -69,7 +70,7 @@ async def fitting(
         limit = translation.chat.max_completion_tokens or 0
         room = min(limit, size // _MOST_ROOM) if limit > 0 else size // _USUAL_ROOM
         try:
-            with translation.rewording():
+            with rewording(translation.named):
                 return await chat.num_prompt_tokens(translation.chat, context, model) <= size - room
         except ContextLengthError:
             return False

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 from caravan.api.store.errors import StorageError
-from caravan.api.store.records import Row
+from caravan.api.store.records import Record, Row
 from caravan.api.store.store import Store
 
 # Has work done on the store, in the turn of an owner. Raises StorageError.
@@ -22,30 +21,6 @@ _MAX_BYTES = 64 * 1024 * 1024
 _FIRST_SECONDS = 1.0
 _LONGEST_SECONDS = 30.0
 _FAULT = {"code": "server_error", "message": "The server could not store the response: storage_failed."}
-
-
-class Kept(Protocol):
-    """What is to be stored now that it is complete."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def owner(self) -> str: ...
-
-    @property
-    def conversation(self) -> str | None:
-        """What it adds to, if it does."""
-
-    @property
-    def num_bytes(self) -> int:
-        """About how much memory it takes."""
-
-    def keep(self, store: Store) -> None:
-        """Store it."""
-
-    def shortened(self) -> "Kept | None":
-        """What is still to be stored of it where too much waits for that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +55,13 @@ class Outcome:
         store.end(self.response, self.items, self.events, self.added)
 
     def shortened(self) -> "Outcome":
-        """That it failed."""
+        """What is still to be stored of it where too much waits for that: that it failed."""
         failed = self.response | {"status": "failed", "error": _FAULT, "output": []}
         return replace(self, response=failed, items=(), events=None, added=())
+
+
+# What is to be stored now that it is complete.
+Kept = Outcome | Record
 
 
 class Outcomes:

@@ -238,7 +238,7 @@ def test_what_cannot_be_read_now_stays(
         if fails == "open":
             patch.setattr(module, "_opened", fail)
         elif fails == "head":
-            patch.setattr(module, "_read_head", fail)
+            patch.setattr(module, "read_head", fail)
         else:
             patch.setattr(Head, "check", fail)
         with pytest.raises(OSError, match=os.strerror(code)):

@@ -5,6 +5,7 @@ have a digest of their own.
 """
 
 import hashlib
+import os
 import struct
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ _DIGEST_BYTES = 16
 _FIELDS = struct.Struct(f"<{NAME_BYTES}sIII{MARK_BYTES}s?Q{_DIGEST_BYTES}s")
 HEAD_SIZE = len(_MAGIC) + _DIGEST_BYTES + _FIELDS.size
 _MAX_TOKENS = 1 << 24
+_BLOCK = 4096
 
 
 class BadFileError(Exception):
@@ -75,8 +77,10 @@ def num_tokens(beginning: bytes) -> int:
     return 4 * int(count)
 
 
-def read_head(beginning: bytes, tokens: bytes) -> Head:
-    """Read the first HEAD_SIZE bytes of a file and its tokens. Raises BadFileError."""
+def read_head(descriptor: int) -> Head:
+    """Read a file as far as the bytes of its tokens. Raises BadFileError and OSError."""
+    beginning = os.read(descriptor, HEAD_SIZE)
+    tokens = os.read(descriptor, num_tokens(beginning))
     fields = beginning[len(_MAGIC) + _DIGEST_BYTES : HEAD_SIZE]
     if len(tokens) != num_tokens(beginning) or digest(fields, tokens) != _head_digest(beginning):
         raise BadFileError("its head is not the one that was written")
@@ -84,6 +88,11 @@ def read_head(beginning: bytes, tokens: bytes) -> Head:
     mark = mark if is_marked else b""
     name = name_of(parent, tokens, mark_at, mark)
     return Head(Chunk(name, parent, start, tokens, mark_at, mark, body_size), body_size, body_digest)
+
+
+def on_disk(size: int) -> int:
+    """Tell what a file of so many bytes takes."""
+    return -(-size // _BLOCK) * _BLOCK
 
 
 def _fields(beginning: bytes) -> tuple[bytes, int, int, int, bytes, bool, int, bytes]:

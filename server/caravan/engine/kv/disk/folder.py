@@ -20,8 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from caravan.engine.kv.disk import chunk_file
-from caravan.engine.kv.disk.chunk_file import HEAD_SIZE, BadFileError, Head
+from caravan.engine.kv.disk.chunk_file import BadFileError, Head, on_disk, read_head, write_head
 from caravan.engine.kv.disk.chunks import NAME_BYTES, Chunk
 from caravan.engine.kv.disk.place import OWNER_ALONE, check_own, tell_of_place
 
@@ -33,7 +32,6 @@ _ENDING = ".kv"
 # Whatever else is under the folder of all models is not ours to remove.
 _FOLDER = "[0-9a-f]" * 2 * NAME_BYTES
 _UNFINISHED = ".part"
-_BLOCK = 4096
 # What others have written since is looked at when so much of the bound was written here.
 _LOOK_SHARE = 1 / 16
 # Room is made for more than one file at a time.
@@ -91,7 +89,7 @@ class ChunkFolder:
                 continue
             try:
                 with _opened(path) as file:
-                    head = _read_head(file.fileno())
+                    head = read_head(file.fileno())
                     if path.name != _file_name(head.chunk.name):
                         raise BadFileError("its name is not that of what it holds")
                     if os.fstat(file.fileno()).st_size != head.size:
@@ -114,7 +112,7 @@ class ChunkFolder:
         path = self._path / _file_name(name)
         try:
             with _opened(path) as file:
-                head = _read_head(file.fileno())
+                head = read_head(file.fileno())
                 if head.chunk.name != name:
                     raise BadFileError("its name is not that of what it holds")
                 body = np.empty(head.body_size, np.uint8)
@@ -138,8 +136,8 @@ class ChunkFolder:
 
         `used` is when it was, in nanoseconds of the system's clock; without, it is used now.
         """
-        head = chunk_file.write_head(chunk, body.data)
-        size = _on_disk(len(head) + len(body))
+        head = write_head(chunk, body.data)
+        size = on_disk(len(head) + len(body))
         if size > self._max_bytes:
             return False
         path = self._path / f"{uuid.uuid4().hex}{_UNFINISHED}"
@@ -224,14 +222,14 @@ class ChunkFolder:
                 found = path.lstat()
                 # What was used by a clock that was wrong stays no longer for that.
                 used = found.st_mtime_ns if found.st_mtime_ns <= now else 0
-                files.append(_File(used, _on_disk(found.st_size), path))
+                files.append(_File(used, on_disk(found.st_size), path))
         self.num_bytes = sum(file.size for file in files)
         self._num_unseen = 0
         return files
 
     def _remove(self, path: Path) -> None:
         with contextlib.suppress(OSError):
-            size = _on_disk(path.lstat().st_size)
+            size = on_disk(path.lstat().st_size)
             path.unlink()
             self.num_bytes -= size if path.suffix == _ENDING else 0
 
@@ -251,11 +249,6 @@ class ChunkFolder:
         """Log that the disk does not do what it should, once until it does again."""
         log.log(logging.DEBUG if self.is_failing else logging.WARNING, "prefixes on the disk: %s", error)
         self.is_failing = True
-
-
-def _read_head(descriptor: int) -> Head:
-    beginning = os.read(descriptor, HEAD_SIZE)
-    return chunk_file.read_head(beginning, os.read(descriptor, chunk_file.num_tokens(beginning)))
 
 
 def _stamp(path: Path, used: int) -> None:
@@ -301,8 +294,3 @@ def _remove_unfinished(path: Path) -> None:
 
 def _file_name(name: bytes) -> str:
     return name.hex() + _ENDING
-
-
-def _on_disk(size: int) -> int:
-    """What a file of so many bytes takes."""
-    return -(-size // _BLOCK) * _BLOCK
