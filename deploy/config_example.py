@@ -7,8 +7,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
+from caravan.cli.options import SECTIONS
 from caravan.config.model_settings import ModelSettings
-from caravan.config.sections import SECTIONS
 from caravan.config.settings import Settings
 from pydantic.fields import FieldInfo
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import typer
 from caravan.cli.errors import CommandError
-from caravan.cli.options import with_settings
+from caravan.cli.options import SECTIONS, with_settings
 from caravan.config.load import Configuration
-from caravan.config.sections import SECTIONS
 from caravan.config.settings import Settings
 from pydantic import SecretStr, ValidationError
 from typer.exceptions import TyperException

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.kv.disk.fingerprint import fingerprint
+from caravan.engine.kv.disk.opening import fingerprint
 from caravan.engine.params import ONCE, GenerationRequest
 from msgspec.structs import replace
 

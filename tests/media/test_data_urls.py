@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from caravan.media.data_urls import data_of_url, decoded
+from caravan.media.reader import data_of_url, decoded
 from caravan.media.values import MediaRefusedError
 
 DATA = bytes(range(256))

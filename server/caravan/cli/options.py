@@ -1,4 +1,4 @@
-"""The options of `Settings` as flags of a command."""
+"""The options of `Settings` as flags of a command, under headings."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,8 +13,20 @@ from pydantic.fields import FieldInfo
 from caravan.cli.errors import WRONG_USAGE, CommandError
 from caravan.config.load import Configuration, ConfigurationError, flag, read_configuration
 from caravan.config.model_settings import OLD_NAMES
-from caravan.config.sections import SECTIONS
 from caravan.config.settings import Settings
+
+# The help shows options under headings: each holds from the option named here to the next one named.
+SECTIONS = {
+    "config": "Configuration",
+    "model": "Model",
+    "host": "Network",
+    "context_size": "Engine",
+    "cache_type_k": "llama.cpp",
+    "keys_file": "Access",
+    "defaults": "Requests",
+    "responses_db": "Responses",
+    "sse_ping_seconds": "Operation",
+}
 
 _NEGATION = "no_"
 

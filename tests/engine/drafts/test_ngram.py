@@ -5,8 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from caravan.engine.drafts.gram_index import GramIndex
-from caravan.engine.drafts.ngram import NgramProposer
+from caravan.engine.drafts.ngram import GramIndex, NgramProposer
 
 _MIN = 3
 _MOST_COMPARED = 32

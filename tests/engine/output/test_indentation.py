@@ -1,8 +1,7 @@
 """Lines that are indented too little end the text, wherever it is cut into pieces."""
 
 import pytest
-from caravan.engine.output.detokenizer import Detokenizer
-from caravan.engine.output.indentation import Indentation
+from caravan.engine.output.detokenizer import Detokenizer, Indentation
 from caravan.engine.params import SamplingParams
 
 from tests.engine.output.test_detokenizer import Pieces

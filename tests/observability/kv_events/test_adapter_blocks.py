@@ -13,7 +13,7 @@ from caravan.engine.block_events import (
 from caravan.engine.kv.block_tracker import BlockTracker
 from caravan.engine.kv.radix_tree import CacheScope, RadixTree
 from caravan.engine.kv.scopes import name_of_set
-from caravan.observability.kv_events.public_blocks import PublicBlocks
+from caravan.observability.kv_events.publisher import PublicBlocks
 
 TEXT = list(range(200))
 SIZE = 64

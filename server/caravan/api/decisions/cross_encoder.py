@@ -9,19 +9,38 @@ from itertools import chain
 import numpy as np
 
 from caravan.api.context import RequestContext
-from caravan.api.decisions.pairs import Pair
 from caravan.api.embeddings import MAX_TOKENS, vectors_of
-from caravan.api.prompt.tokenize import LEAST_LONGEST, bare_ids, check_fits
+from caravan.api.prompt.tokenize import LEAST_LONGEST, bare_ids, check_fits, plain_ids
 from caravan.auth.principal import Principal
 from caravan.engine.embedding.values import Pooling
 from caravan.errors import InvalidRequestError, InvalidValueError
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread, in_thread
 
+# A query and a document, and the path of each document.
+Pair = tuple[str, str, str]
+
 _TEMPLATE = "tokenizer.chat_template.rerank"
 _QUERY, _DOCUMENT = "{query}", "{document}"
 # llama.cpp makes probabilities of yes and of no of what the heads of these say, and leaves others alone.
 _YES_OR_NO = ("qwen3", "qwen3vl")
+
+
+def with_first_tokens(model: LoadedModel, pairs: Sequence[Pair], limit: int | None) -> Sequence[Pair]:
+    """Keep no more than so many tokens of each document, the first; a character that is cut goes whole."""
+    if limit is None:
+        return pairs
+    return [(query, _beginning(model, document, param, limit), param) for query, document, param in pairs]
+
+
+def _beginning(model: LoadedModel, text: str, param: str, limit: int) -> str:
+    # A token stands for no more than so many bytes, and a character has four at most.
+    likely = text[: limit * max(4, model.vocab.longest_token)]
+    token_ids = plain_ids(model, likely, param=param)
+    if len(token_ids) <= limit:
+        return likely
+    kept = b"".join(map(model.vocab.token_bytes, token_ids[:limit]))
+    return kept.decode(errors="ignore").removeprefix("" if likely.startswith(" ") else " ")
 
 
 async def relevance(

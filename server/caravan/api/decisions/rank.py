@@ -26,13 +26,11 @@ from caravan_schemas.rank import (
 )
 
 from caravan.api.context import RequestContext
-from caravan.api.decisions.cross_encoder import relevance
+from caravan.api.decisions.cross_encoder import Pair, relevance, with_first_tokens
 from caravan.api.decisions.label_tokens import Labelled
-from caravan.api.decisions.pairs import Pair, with_first_tokens
 from caravan.api.decisions.probabilities import shares
 from caravan.api.decisions.prompts import all_of, written
-from caravan.api.decisions.scoring import Scoring
-from caravan.api.decisions.scoring_run import scored
+from caravan.api.decisions.scoring import Scoring, scored
 from caravan.api.output.encoding import to_json
 from caravan.api.prompt.tokenize import check_generates
 from caravan.auth.principal import Principal

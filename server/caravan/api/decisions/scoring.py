@@ -1,12 +1,16 @@
-"""Labels scored by the engine: one request for each branch of each question, a few of them at a time."""
+"""Labels scored by the engine: one request for each branch of each question, a few of them at a time.
+
+The caller holds the model; the key is charged here, and the tokens counted.
+"""
 
 import asyncio
 import contextlib
 import itertools
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from caravan.api.context import RequestContext
 from caravan.api.decisions.label_tokens import Labelled
 from caravan.api.decisions.label_trie import Branch, LabelTrie, num_common
 from caravan.api.decisions.probabilities import LabelScore
@@ -17,6 +21,7 @@ from caravan.engine.outputs import TokenLogprob
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.errors import EngineFailedError
 from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.threads import in_busy_thread, in_thread
 
 # Branches in the engine's hands: enough to fill its steps, and others find the queue open.
 _AT_ONCE = 32
@@ -120,3 +125,40 @@ class Scoring:
             lora=adapter_set(None, self._model, self._principal),
             cost=len(branch.probes) + (0 if index else question.num_new),
         )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`scores` are those of the labels of each prompt of `scoring`."""
+
+    model: LoadedModel
+    scoring: Scoring
+    scores: list[list[LabelScore]]
+
+
+async def scored(
+    model: LoadedModel,
+    model_name: str,
+    context: RequestContext,
+    who: Principal,
+    read: Callable[[LoadedModel], Scoring],
+    *,
+    is_much: bool,
+) -> Scored:
+    """Read a request in a thread and score its labels. Cancelling it aborts the work in the engine.
+
+    The caller holds the model. What reading refuses and what the engine raises is raised. One that `is_much`
+    waits for none but its like.
+    """
+    entry = context.metrics
+    model.engine.check_room(who.id, who.weight, 1)
+    async with (model.long_threads if is_much else model.threads).held(who.id, who.weight):
+        scoring = await (in_busy_thread(lambda: read(model)) if is_much else in_thread(read, model))
+    entry.requested_model = model_name
+    async with context.charged(model.id, scoring.num_prompt_tokens):
+        try:
+            scores = await scoring.run()
+        finally:
+            entry.num_cached_tokens += scoring.num_cached_tokens
+    entry.num_completion_tokens += scoring.num_label_tokens
+    return Scored(model, scoring, scores)

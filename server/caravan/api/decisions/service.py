@@ -18,8 +18,7 @@ from caravan.api.decisions.label_tokens import Labelled, end_ids
 from caravan.api.decisions.probabilities import LabelScore, shares
 from caravan.api.decisions.prompts import PromptWriter, all_of
 from caravan.api.decisions.questions import answer, asked
-from caravan.api.decisions.scoring import Scoring
-from caravan.api.decisions.scoring_run import scored
+from caravan.api.decisions.scoring import Scoring, scored
 from caravan.api.output.encoding import to_json
 from caravan.api.prompt.tokenize import check_generates
 from caravan.auth.principal import Principal

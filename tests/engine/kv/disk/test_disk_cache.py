@@ -14,8 +14,8 @@ from caravan.config.llama_config import ContextOptions
 from caravan.engine.kv.disk import disk_cache, folder
 from caravan.engine.kv.disk.chunks import chunks_of
 from caravan.engine.kv.disk.disk_cache import DiskCache
-from caravan.engine.kv.disk.fingerprint import WITHOUT_EFFECT, fingerprint
 from caravan.engine.kv.disk.folder import Body, ChunkFolder
+from caravan.engine.kv.disk.opening import WITHOUT_EFFECT, fingerprint
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.llama import library
 from caravan.llama.batch import Batch
