@@ -198,6 +198,7 @@ async def run(plan: Plan) -> Outcome:
     async def start(client: Client, script: Script) -> None:
         if script.waits:
             await asyncio.gather(*(other.has_token.wait() for other in first))
+        await asyncio.sleep(began + script.at - time.perf_counter())
         await client.run()
 
     await asyncio.gather(*(start(*pair) for pair in zip(clients, plan.scripts, strict=True)))

@@ -11,14 +11,16 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """One client: its requests, each sent when the one before is answered.
 
     `group` names clients that are measured together. In a conversation each body has one message more, the
-    user's; the client adds what was said before. `waits` holds a client back until all that do not wait have
-    their first token. `units` is what an answer counts for that does not come as a stream of tokens.
+    user's; the client adds what was said before. `at` holds a client back for so many seconds, `waits` until
+    all that do not wait have their first token. `units` is what an answer counts for that does not come as a
+    stream of tokens.
     """
 
     bodies: list[Body]
     group: str = "clients"
     is_conversation: bool = False
     waits: bool = False
+    at: float = 0.0
     units: int | None = None
 
 

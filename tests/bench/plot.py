@@ -1,5 +1,7 @@
-"""The picture: each workload's speed beside llama-server's, and the raw speed where it is the limit."""
+"""The pictures: each workload's speed beside llama-server's, and the raw speed where it is the limit."""
 
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.measures import median_of, median_ratio
@@ -40,6 +42,29 @@ def save_plot(results: Results, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def curves(
+    lines: Mapping[str, Sequence[tuple[float, float]]], path: Path, abscissa: str, ordinate: str
+) -> None:
+    """Draw a line of points for each name, beside the diagonal. Raises ImportError without matplotlib."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for color, (name, points) in zip(itertools.cycle(_COLORS), lines.items(), strict=False):
+        axes.plot(*zip(*points, strict=True), marker="o", label=name, color=color)
+    most = max(place for points in lines.values() for place, _ in points)
+    axes.plot([0, most], [0, most], color="black", linewidth=0.6, linestyle=":")
+    axes.set_xlabel(abscissa)
+    axes.set_ylabel(ordinate, fontsize=8)
+    axes.legend(fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
     pyplot.close(figure)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.bench import vocabulary
 from tests.bench.plan import Body, Script
 
-_PAGE = Path(__file__).parents[2] / "docs" / "guide.md"
+_PAGES = Path(__file__).parents[2] / "docs"
 
 GREEDY: Body = {"temperature": 0}
 SAMPLED: Body = {"temperature": 0.9, "top_k": 40, "top_p": 0.95, "min_p": 0.05}
@@ -80,6 +80,11 @@ def closed_loop(
     return scripts
 
 
+def pages() -> str:
+    """Our documentation: text that trained models go on with."""
+    return "".join(path.read_text(encoding="utf-8") for path in sorted(_PAGES.glob("*.md")))
+
+
 def prose(
     num_clients: int, requests_each: int, max_tokens: int
 ) -> Callable[[random.Random, Scale], list[Script]]:
@@ -88,7 +93,7 @@ def prose(
     """
 
     def scripts(generator: random.Random, scale: Scale) -> list[Script]:
-        lines = [line for line in _PAGE.read_text(encoding="utf-8").splitlines() if line[:1].isalpha()]
+        lines = [line for line in pages().splitlines() if line[:1].isalpha()]
         fields = GREEDY | {"ignore_eos": True}
         return [
             Script(
