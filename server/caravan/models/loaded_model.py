@@ -13,6 +13,7 @@ from caravan.engine.block_events import BlockEvent
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import AdapterSet, GenerationRequest
+from caravan.grammars.gbnf.tokens import TokenNames
 from caravan.llama.model_file import FileChange
 from caravan.media.values import MediaEncoder
 from caravan.runtime.threads import FairLimiter
@@ -23,132 +24,65 @@ _MAX_THREADS = 8
 
 
 class TextEngine(Protocol):
-    """The engine as services see it; `caravan.engine.ipc.async_engine.AsyncEngine` is one."""
+    """The engine as services see it, documented in `caravan.engine.ipc.async_engine.AsyncEngine`.
 
-    async def start(self) -> None:
-        """Bring the engine up."""
+    What it tells of its model is valid after `start`.
+    """
 
+    async def start(self) -> None: ...
     async def opened(self) -> None:
         """Wait until it has read the model's file without harm; for ever, if `start` fails before."""
 
-    async def close(self) -> None:
-        """End it."""
-
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
-        """Outputs of all choices; closing the generator early aborts the request."""
-
-    def end_thoughts(self, request_id: str, owner: str) -> bool | None:
-        """Have a request begin to answer, if it is thinking; whether it may be controlled.
-
-        None where its owner has no such request.
-        """
-
-    def check_room(self, owner: str, weight: float, num_choices: int) -> None:
-        """Raise OverloadedError where so many choices would not be taken now."""
-
+    async def close(self) -> None: ...
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]: ...
+    def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]: ...
+    def end_thoughts(self, request_id: str, owner: str) -> bool | None: ...
+    def check_room(self, owner: str, weight: float, num_choices: int) -> None: ...
     def subscribe_blocks(
         self, listener: Callable[[Sequence[BlockEvent]], None], root: bytes = b""
-    ) -> Callable[[], None]:
-        """Tell `listener` which whole blocks can be reused, and what changes; returns what ends that."""
+    ) -> Callable[[], None]: ...
+    def stats(self) -> EngineStats: ...
 
     @property
-    def num_places(self) -> int:
-        """Choices that it takes at once, running and waiting; valid after `start`."""
+    def num_places(self) -> int: ...
+    @property
+    def max_running(self) -> int: ...
+    @property
+    def traits(self) -> ModelTraits: ...
+    @property
+    def is_ready(self) -> bool: ...
+    @property
+    def is_outdated(self) -> bool: ...
+    @property
+    def file_change(self) -> FileChange | None: ...
+    @property
+    def context_size(self) -> int: ...
+    @property
+    def missing_adapters(self) -> Collection[str]: ...
+    @property
+    def need(self) -> Need: ...
+    @property
+    def num_restarts(self) -> int: ...
+    @property
+    def pid(self) -> int | None: ...
 
-    def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
-        """The vector of each input; closing the generator early aborts the request."""
+
+class TextVocab(TokenNames, Protocol):
+    """The tokenizer as services see it, documented in `caravan.llama.vocab.Vocab`."""
 
     @property
-    def max_running(self) -> int:
-        """Choices that run at once; valid after `start`."""
-
+    def bos_id(self) -> int | None: ...
     @property
-    def traits(self) -> ModelTraits:
-        """What the model can do; valid after `start`."""
-
+    def eos_id(self) -> int | None: ...
     @property
-    def is_ready(self) -> bool:
-        """Whether a request sent now would be taken."""
-
+    def fill_ids(self) -> tuple[int, int, int] | None: ...
     @property
-    def is_outdated(self) -> bool:
-        """Whether the model's file has changed so that only loading it anew helps."""
-
+    def file_ids(self) -> tuple[int | None, int | None]: ...
     @property
-    def file_change(self) -> FileChange | None:
-        """What has become of the model's file since it was loaded; None where nothing has."""
+    def longest_token(self) -> int: ...
 
-    @property
-    def context_size(self) -> int:
-        """Tokens that one sequence may have; valid after `start`."""
-
-    @property
-    def missing_adapters(self) -> Collection[str]:
-        """Adapters that it could not load again."""
-
-    @property
-    def need(self) -> Need:
-        """The memory that it may take by estimate; valid after `start`."""
-
-    @property
-    def num_restarts(self) -> int:
-        """How often it was started anew after it had ended."""
-
-    @property
-    def pid(self) -> int | None:
-        """Its process; None while there is none."""
-
-    def stats(self) -> EngineStats:
-        """Its books, as of its last word."""
-
-
-class TextVocab(Protocol):
-    """The tokenizer as services see it; `caravan.llama.vocab.Vocab` is one."""
-
-    size: int
-
-    @property
-    def bos_id(self) -> int | None:
-        """Beginning of text, if the vocabulary has it."""
-
-    @property
-    def end_of_generation_ids(self) -> frozenset[int]:
-        """The tokens by which the model ends its turn or its text."""
-
-    @property
-    def marker_ids(self) -> frozenset[int]:
-        """Tokens of ordinary text that look like control tokens, such as `<think>`."""
-
-    @property
-    def fill_ids(self) -> tuple[int, int, int] | None:
-        """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
-
-    @property
-    def file_ids(self) -> tuple[int | None, int | None]:
-        """The tokens before a repository's name and before a file's, which models for gaps may have."""
-
-    @property
-    def eos_id(self) -> int | None:
-        """End of text, if the vocabulary has it."""
-
-    def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token adds to the text; empty for control tokens."""
-
-    def raw_bytes(self, token_id: int) -> bytes:
-        """The bytes of a token as people write it, control tokens included."""
-
-    def token_text(self, token_id: int) -> str:
-        """A token as people write it, control tokens included."""
-
-    @property
-    def longest_token(self) -> int:
-        """The most bytes of text that one token stands for."""
-
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of `text`; raises ValueError on text that no tokenizer should be given."""
-
-    def token_array(self, text: str, *, add_special: bool, parse_special: bool) -> "array[int]":
-        """The same for texts of any length, in little memory."""
+    def raw_bytes(self, token_id: int) -> bytes: ...
+    def token_array(self, text: str, *, add_special: bool, parse_special: bool) -> "array[int]": ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -182,8 +182,7 @@ def _truncating(resolved: ResolvedParams) -> list[str]:
 
 def samplers(resolved: ResolvedParams) -> list[str]:
     """List the samplers in their order: those that truncate, and others where the list is about them, too."""
-    value = resolved["samplers"]
-    return [str(name) for name in value] if isinstance(value, list | tuple) else []
+    return list(map(str, resolved.items("samplers")))
 
 
 def check(resolved: ResolvedParams) -> None:

@@ -265,7 +265,7 @@ class DecodingPlanner:
             allowed_token_ids=None if allowed is None else tuple(sorted(set(allowed_ids))),
             max_seconds=None if resolved["max_time"] is None else resolved.number("max_time"),
             line_seconds=resolved.number("t_max_predict_ms") / 1000 or None,
-            stop=tuple(dict.fromkeys(map(str, _list(resolved["stop"])))),
+            stop=tuple(dict.fromkeys(map(str, resolved.items("stop")))),
             stop_token_ids=tuple(dict.fromkeys(stop_ids)),
             include_stop=bool(resolved["include_stop_str_in_output"]),
             score=score,
@@ -273,7 +273,3 @@ class DecodingPlanner:
         )
         check_tokens(resolved, params, vocab)
         return params
-
-
-def _list(value: object) -> list[object]:
-    return list(value) if isinstance(value, list | tuple) else []

@@ -92,6 +92,10 @@ class ResolvedParams:
         value = self[name]
         return value if isinstance(value, int | float) else 0
 
+    def items(self, name: str) -> list[object]:
+        """A value that is a list; empty where there is none."""
+        return _list(self[name])
+
     def is_set(self, name: str) -> bool:
         """Whether the request itself, not its preset, sets this."""
         known = self.values.get(name)
@@ -146,7 +150,7 @@ def _weaker_draws(resolved: ResolvedParams) -> list[str]:
 
 def _completed_samplers(resolved: ResolvedParams) -> list[object]:
     """The list of samplers; one that the request does not set itself has those that it sets, too."""
-    listed = _list(resolved["samplers"])
+    listed = resolved.items("samplers")
     if resolved.is_set("samplers"):
         return listed
     missing = [s for s, name in TRUNCATING.items() if resolved.is_set(name) and s not in listed]

@@ -116,9 +116,8 @@ class DryBreakers:
 
     def of(self, resolved: ResolvedParams, vocab: TextVocab) -> Sequences:
         """Find those of all breakers of a request. Raises InvalidValueError."""
-        breakers = resolved["dry_sequence_breakers"]
         found: dict[tuple[int, ...], None] = {}
-        for index, breaker in enumerate(breakers if isinstance(breakers, list | tuple) else ()):
+        for index, breaker in enumerate(resolved.items("dry_sequence_breakers")):
             try:
                 found |= dict.fromkeys(self.sequences(vocab, str(breaker)))
             except LongBreakerError as error:
