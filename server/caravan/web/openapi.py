@@ -91,6 +91,7 @@ def _failures(schema: type[Schema]) -> dict[int | str, dict[str, Any]]:
 
 ERRORS = _failures(ErrorResponse)
 MESSAGES_ERRORS = _failures(MessagesError)
+OLLAMA_ERRORS = _failures(OllamaErrorResponse)
 _BODIES: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
     CompletionRequest,

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from caravan.cli.chat.client import check
 from caravan.cli.errors import CommandError
 
 _PATIENCE = httpx.Timeout(20, read=600, write=600)
@@ -68,7 +69,7 @@ class BatchClient:
             with self.http.stream("GET", f"files/{file_id}/content", timeout=_PATIENCE) as response:
                 if response.is_error:
                     response.read()
-                    raise CommandError(_complaint(response))
+                check(response)
                 with path.open("wb") as file:
                     for piece in response.iter_bytes():
                         file.write(piece)
@@ -78,19 +79,10 @@ class BatchClient:
     def _ask(self, method: str, path: str, **sent: Any) -> dict[str, Any]:  # noqa: ANN401 (httpx's)
         try:
             response = self.http.request(method, path, timeout=_PATIENCE, **sent)
-            if response.is_error:
-                raise CommandError(_complaint(response))
+            check(response)
             document: dict[str, Any] = response.json()
         except httpx.HTTPError as error:
             raise CommandError(f"{self.http.base_url} cannot be reached: {error}") from error
         except ValueError as error:
             raise CommandError(f"{self.http.base_url} is not a server of the OpenAI kind") from error
         return document
-
-
-def _complaint(response: httpx.Response) -> str:
-    try:
-        message = response.json()["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = response.text[:200]
-    return f"the server answered {response.status_code}: {message}"

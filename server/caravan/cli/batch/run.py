@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from caravan.cli.batch.client import BatchClient
-from caravan.cli.chat.client import trusting
+from caravan.cli.chat.client import connected
 from caravan.cli.chat.local_server import own_server
 from caravan.cli.errors import WRONG_USAGE, CommandError
 from caravan.cli.options import configuration
@@ -31,7 +31,7 @@ def run(
     endpoint = endpoint or _endpoint_of(path)
     _check_files(path, output)
     if url is not None:
-        with _client(url, key) as http:
+        with connected(url, key) as http:
             _cancellable(BatchClient(http), path, endpoint, output)
         return
     work = path.with_name(f"{path.name}.batch")
@@ -144,7 +144,7 @@ def _served(work: Path, model: str | None) -> Iterator[httpx.Client]:
     key = _key_in(work)
     options = ["--batches-dir", str(work), *(["--model", model] if model else [])]
     certificate = configuration({}).settings.tls_certificate
-    with own_server(options, key) as address, _client(address, key, certificate) as http:
+    with own_server(options, key) as address, connected(address, key, certificate) as http:
         yield http
 
 
@@ -159,11 +159,3 @@ def _key_in(work: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise CommandError(f"{work}: {error.strerror}") from error
-
-
-def _client(url: str, key: str | None, certificate: Path | None = None) -> httpx.Client:
-    return httpx.Client(
-        base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1/",
-        headers={b"Authorization": f"Bearer {key}".encode()} if key else {},
-        verify=True if certificate is None else trusting(certificate),
-    )

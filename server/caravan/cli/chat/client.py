@@ -25,15 +25,10 @@ class Piece:
 
 
 class ChatClient:
-    """Talks to `url`, the address without `/v1`. Where a `certificate` is given, no other is trusted."""
+    """Talks to a server as `connected` does."""
 
     def __init__(self, url: str, key: str | None, certificate: Path | None = None) -> None:
-        headers = {b"Authorization": f"Bearer {key}".encode()} if key else {}
-        self._http = httpx.Client(
-            base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1",
-            headers=headers,
-            verify=True if certificate is None else trusting(certificate),
-        )
+        self._http = connected(url, key, certificate)
 
     def __enter__(self) -> "ChatClient":
         return self
@@ -46,7 +41,7 @@ class ChatClient:
         try:
             response = self._http.get("models", timeout=_PATIENCE)
             response.read()
-            _check(response)
+            check(response)
             return [model["id"] for model in response.json()["data"]]
         except (ValueError, KeyError, TypeError) as error:
             raise CommandError(f"{self._http.base_url} is not a server of the OpenAI kind") from error
@@ -60,10 +55,21 @@ class ChatClient:
             with self._http.stream("POST", "chat/completions", json=body, timeout=_PATIENCE) as response:
                 if response.is_error:
                     response.read()
-                _check(response)
+                check(response)
                 yield from _pieces(response.iter_lines())
         except httpx.HTTPError as error:
             raise CommandError(f"the connection failed: {error or type(error).__name__}") from error
+
+
+def connected(url: str, key: str | None, certificate: Path | None = None) -> httpx.Client:
+    """Make a client of a server by its address, with `/v1` or without; where a `certificate` is given, no
+    other is trusted.
+    """
+    return httpx.Client(
+        base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1",
+        headers={b"Authorization": f"Bearer {key}".encode()} if key else {},
+        verify=True if certificate is None else trusting(certificate),
+    )
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:
@@ -74,7 +80,8 @@ def trusting(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def _check(response: httpx.Response) -> None:
+def check(response: httpx.Response) -> None:
+    """Raise CommandError over an answer that has been read and is an error, with the server's words."""
     if response.is_error:
         try:
             message = response.json()["error"]["message"]

@@ -14,7 +14,6 @@ from caravan_schemas.ollama_answers import (
     OllamaChatAnswer,
     OllamaEmbedAnswer,
     OllamaEmbeddingsAnswer,
-    OllamaErrorResponse,
     OllamaGenerateAnswer,
     OllamaLoadedList,
     OllamaModelList,
@@ -29,20 +28,18 @@ from caravan.version import version
 from caravan.web.dependencies import UseContext, UseServices, require_admin
 from caravan.web.error_response import LINES
 from caravan.web.ndjson import LinesResponse
-from caravan.web.openapi import describe_body
+from caravan.web.openapi import OLLAMA_ERRORS, describe_body
 from caravan.web.sse import respond_whole
 
 # The release of Ollama whose API this is.
 _FOLLOWED = "0.13.0"
-_FAILURE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{OllamaErrorResponse.__name__}"}}}
-_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX": {"content": _FAILURE}}
 
 _UNCHANGED = (
     "Models cannot be changed by requests to this server. Its operator gets them with 'caravan pull' and "
     "names them in the server's settings; GET /api/tags lists them."
 )
 
-router = APIRouter(tags=["ollama"], responses=_ERRORS)
+router = APIRouter(tags=["ollama"], responses=OLLAMA_ERRORS)
 
 
 def _lines(answer: type[Schema]) -> dict[int | str, dict[str, Any]]:
