@@ -1,4 +1,4 @@
-"""Settings whose draws do not depend on what was drawn before, so that 20,000 of them can be counted."""
+"""Settings whose draws do not depend on what was drawn before, so that they can be counted."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a client gets has the distribution that its parameters define: 10,000 draws a setting, counted."""
+"""What a client gets has the distribution that its parameters define: 2,500 draws a setting, counted."""
 
 import math
 from collections.abc import Generator
@@ -21,7 +21,7 @@ from tests.live_server import live_server
 from tests.tiny_model import write_steady_model
 from tests.tiny_vocab import vocabulary_size
 
-NUM_DRAWS = 10_000
+NUM_DRAWS = 2500
 SEED = 1
 # The tokens of printable ASCII; their ids are their codes, so a text says which tokens were drawn.
 LETTERS = slice(33, 127)
@@ -52,7 +52,7 @@ def complete(address: str, changes: dict[str, Any], count: int = NUM_DRAWS) -> s
 
 @pytest.fixture(scope="module")
 def texts(address: str) -> list[str]:
-    """10,000 draws of every setting, all settings at once."""
+    """2,500 draws of every setting, all settings at once."""
     with ThreadPoolExecutor(len(SETTINGS)) as pool:
         return list(pool.map(lambda changes: complete(address, changes), SETTINGS))
 

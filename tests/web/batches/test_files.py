@@ -203,9 +203,9 @@ class TestTogether:
 
         with ThreadPoolExecutor() as pool:
             first = pool.submit(post, live, pieces())
-            # So much that there is no room for the second, whichever of them is read first from now on.
-            wait_until(lambda: sum(path.stat().st_size for path in kept(options)) > 1_250_000)
-            second = post(live, form(file(b"x" * 1_800_000), PURPOSE))
+            # The server writes a MiB as soon as it has one, and beside that there is no room for the second.
+            wait_until(lambda: sum(path.stat().st_size for path in kept(options)) >= 2**20)
+            second = post(live, form(file(b"x" * 1_980_000), PURPOSE))
             refused.set()
             assert first.result().status_code == 200
         assert (second.status_code, second.json()["error"]["code"]) == (413, "storage_limit_exceeded")

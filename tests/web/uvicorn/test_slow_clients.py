@@ -107,6 +107,8 @@ def test_readers_that_sleep_make_room_where_connections_are_few(serve: Serve, en
     with contextlib.ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(small_connection(address)).sendall(asking(stream=True))
+        # One that has not been read from yet would make room before it has a request.
+        wait_until(lambda: len(engine.running) == 4)
         wait_until(lambda: is_served(address))
         wait_until(lambda: len(engine.aborted) >= 1)
 
