@@ -8,20 +8,13 @@ from caravan.chat.template_summary import TemplateSummary
 from caravan.config.settings import Settings
 from caravan.llama.gguf_header import GgufHeader, HeaderError, read_header
 from caravan.models.engine_config import engine_config, memory_budget
+from caravan.models.file_facts import file_type
 from caravan.models.local_models import quantization, stored_models
 from caravan.models.projectors import projector_of
 from caravan.models.resident import RESIDENT_ID, model_path
 from caravan.models.templates import tried
 from caravan.sizing.sizes import Sizes, resources, settle
 
-# How most of a file's weights are stored, in the order of llama.cpp's `llama_ftype`; "-" is nothing any more.
-_FILE_TYPES = (
-    *("F32", "F16", "Q4_0", "Q4_1", "-", "-", "-", "Q8_0", "Q5_0", "Q5_1"),
-    *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"),
-    *("IQ2_XXS", "IQ2_XS", "Q2_K_S", "IQ3_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ3_M"),
-    *("IQ2_S", "IQ2_M", "IQ4_XS", "IQ1_M", "BF16", "-", "-", "-", "TQ1_0", "TQ2_0"),
-    *("MXFP4", "NVFP4", "Q1_0", "Q2_0"),
-)
 _SAMPLING = "general.sampling."
 
 
@@ -41,10 +34,7 @@ class ModelFacts:
     @property
     def quantization(self) -> str:
         """How most weights are stored: by the file's own word, else by its name."""
-        number = self.header.metadata.get("general.file_type")
-        if isinstance(number, int) and 0 <= number < len(_FILE_TYPES) and _FILE_TYPES[number] != "-":
-            return _FILE_TYPES[number]
-        return quantization(self.header.path)
+        return file_type(self.header) or quantization(self.header.path)
 
     @property
     def template(self) -> str:

@@ -18,42 +18,14 @@ _TEMPLATE = "tokenizer.chat_template"
 _FILL = ("pre", "suf", "mid")
 # llama.cpp's number of a pooling that scores pairs of texts.
 _RANK = 4
-# llama.cpp's numbers for how most weights of a file are stored (`llama_ftype`).
-_QUANTIZATIONS = {
-    0: "F32",
-    1: "F16",
-    2: "Q4_0",
-    3: "Q4_1",
-    7: "Q8_0",
-    8: "Q5_0",
-    9: "Q5_1",
-    10: "Q2_K",
-    11: "Q3_K_S",
-    12: "Q3_K_M",
-    13: "Q3_K_L",
-    14: "Q4_K_S",
-    15: "Q4_K_M",
-    16: "Q5_K_S",
-    17: "Q5_K_M",
-    18: "Q6_K",
-    19: "IQ2_XXS",
-    20: "IQ2_XS",
-    21: "Q2_K_S",
-    22: "IQ3_XS",
-    23: "IQ3_XXS",
-    24: "IQ1_S",
-    25: "IQ4_NL",
-    26: "IQ3_S",
-    27: "IQ3_M",
-    28: "IQ2_S",
-    29: "IQ2_M",
-    30: "IQ4_XS",
-    31: "IQ1_M",
-    32: "BF16",
-    36: "TQ1_0",
-    37: "TQ2_0",
-    38: "MXFP4_MOE",
-}
+# How most of a file's weights are stored, in the order of llama.cpp's `llama_ftype`; "" is nothing any more.
+_FILE_TYPES = (
+    *("F32", "F16", "Q4_0", "Q4_1", "", "", "", "Q8_0", "Q5_0", "Q5_1"),
+    *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"),
+    *("IQ2_XXS", "IQ2_XS", "Q2_K_S", "IQ3_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ3_M"),
+    *("IQ2_S", "IQ2_M", "IQ4_XS", "IQ1_M", "BF16", "", "", "", "TQ1_0", "TQ2_0"),
+    *("MXFP4_MOE", "NVFP4", "Q1_0", "Q2_0"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,15 +83,21 @@ class FactsReader:
         return self._found
 
 
+def file_type(header: GgufHeader) -> str:
+    """Name how most weights of a file are stored, by its own word; empty where that is not known."""
+    number = header.metadata.get("general.file_type")
+    if not isinstance(number, int) or not 0 <= number < len(_FILE_TYPES):
+        return ""
+    return _FILE_TYPES[number]
+
+
 def _facts(header: GgufHeader, digest: str, template: Path | None) -> FileFacts:
-    file_type = header.metadata.get("general.file_type")
-    known = _QUANTIZATIONS.get(file_type, "") if isinstance(file_type, int) else ""
     own = header.text(_TEMPLATE) if template is None else template.read_text(encoding="utf-8")
     templates = own + (header.text(f"{_TEMPLATE}.tool_use") if template is None else "")
     return FileFacts(
         architecture=header.architecture,
         size_label=header.text("general.size_label"),
-        quantization=known,
+        quantization=file_type(header),
         num_bytes=header.file_size,
         digest=digest,
         template=own,
