@@ -2,8 +2,7 @@
 
 import pytest
 from caravan.config.engine_config import DISK_AHEAD_BYTES, DISK_PENDING_BYTES, DiskCacheConfig, EngineConfig
-from caravan.sizing.disk_memory import bytes_of_disk_buffers
-from caravan.sizing.memory_estimate import MemoryEstimate
+from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_disk_buffers
 
 DISK = DiskCacheConfig(folder="/somewhere", max_bytes=1 << 30)
 

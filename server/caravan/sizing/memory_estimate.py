@@ -5,6 +5,7 @@ The buffers of a step were read off llama.cpp's own report of them, on models fr
 
 from dataclasses import dataclass
 
+from caravan.config.engine_config import DISK_AHEAD_BYTES, DISK_PENDING_BYTES, EngineConfig
 from caravan.config.llama_config import PLAIN_CONTEXT, ContextOptions
 from caravan.llama.gguf_header import GgufHeader
 from caravan.sizing.kv_bytes import (
@@ -135,6 +136,15 @@ def bytes_of_vectors(header: GgufHeader, longest: int, options: ContextOptions =
     """Tell what it takes to make vectors of texts of up to `longest` tokens."""
     make = _texts_in_pieces if is_causal(header) else _whole_texts
     return make(header, longest, options)
+
+
+def bytes_of_disk_buffers(config: EngineConfig, taken: MemoryEstimate) -> int:
+    """Tell what is read ahead, and what waits to be written, beside what is `taken`."""
+    if config.disk_cache is None:
+        return 0
+    # No more is read than cells are to be filled with, and what is written is a copy of these.
+    pending = min(taken.cells + taken.host_cache, DISK_PENDING_BYTES)
+    return min(taken.cells, DISK_AHEAD_BYTES) + pending
 
 
 def _cells(

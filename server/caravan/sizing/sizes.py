@@ -25,12 +25,11 @@ from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.llama.rpc import add_workers
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
 from caravan.sizing.checkpoint_memory import with_checkpoints
-from caravan.sizing.disk_memory import bytes_of_disk_buffers
 from caravan.sizing.draft_memory import bytes_of_files
 from caravan.sizing.gpu_placement import MARGIN, Placement, gpu_shares, layer_bytes, most_layers, place
 from caravan.sizing.kv_bytes import bytes_per_cell, can_offload, is_causal
 from caravan.sizing.llama_checks import check_options, unused_options
-from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_sequences, estimate
+from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_disk_buffers, bytes_of_sequences, estimate
 from caravan.sizing.windows import window_cells
 
 _RUNNING_PER_CORE = 16
