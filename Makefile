@@ -50,7 +50,7 @@ CLIENTS := openai-2 openai-3 anthropic ollama openai-agents haystack smolagents 
 ALL_CLIENTS := $(sort $(CLIENTS) $(basename $(notdir $(filter %.txt %.json,$(wildcard tests/clients/requirements/*)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve ray-serve test test-ray test-unit test-clients test-clients-all test-models test-faults audit bench lint types page-types chromium format resident native clean distclean
+.PHONY: help serve ray-serve test test-ray test-unit test-clients test-clients-all test-models test-faults audit bench gpu-check lint types page-types chromium format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ audit: $(VENV)/.packages .venv-audit/.packages  ## look for tampered packages, l
 
 bench: $(VENV)/.bench  ## measure beside llama-server; ARGS=--quick for two minutes
 	$(BIN)/python -m tests.bench $(ARGS)
+
+gpu-check: $(VENV)/.packages  ## build for the GPU at hand, compare logits, and measure; nine minutes at most
+	$(BIN)/python -m tests.bench.gpu_check $(ARGS)
 
 lint: $(VENV)/.packages  ## check style and formatting
 	$(BIN)/ruff check .

@@ -46,9 +46,9 @@ class Peers:
         return self.binaries / name
 
 
-def ensure_peers(folder: Path, *, with_stock: bool = False) -> Peers:
+def ensure_peers(folder: Path, *, with_stock: bool = False, backend: Backend = Backend.CPU) -> Peers:
     """Fetch and build what is not there yet; the first time takes minutes. Raises BuildError."""
-    plan = native.make_plan(Backend.CPU)
+    plan = native.make_plan(backend)
     has_amx = "AMX_INT8 = 1" in library.system_info()
     # Another recipe patches another source.
     root, binaries = _built(plan, folder / f"peers-{plan.digest[:8]}", _TARGETS, has_amx=has_amx)
