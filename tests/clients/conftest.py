@@ -1,5 +1,5 @@
-"""The table of what passed, after the tests; `--write-results` puts its lines into docs/clients.md, and the
-versions into README.md.
+"""The servers, and the table of what passed, after the tests; `--write-results` puts its lines into
+docs/clients.md, and the versions into README.md. `--ray` has the servers be deployments on Ray.
 """
 
 import re
@@ -9,6 +9,7 @@ import pytest
 
 from tests.clients.programs import MODEL, ROOT, Program, Row
 from tests.clients.scripted import NAME, scripted_server
+from tests.clients.servers import Serve, starter
 from tests.faults.process import ServerProcess
 
 _PAGE = ROOT / "docs/clients.md"
@@ -21,7 +22,8 @@ _ROWS = pytest.StashKey[list[Row]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option of this folder."""
+    """The options of this folder."""
+    parser.addoption("--ray", action="store_true", help="have the servers be deployments on Ray")
     parser.addoption(
         "--write-results", action="store_true", help="put the lines of the table into docs/clients.md"
     )
@@ -76,8 +78,13 @@ def rows(pytestconfig: pytest.Config) -> list[Row]:
 
 
 @pytest.fixture(scope="session")
-def live_server() -> Iterator[ServerProcess]:
+def serve(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """What starts servers."""
+    return starter(tmp_path_factory.mktemp("servers"), by_ray=pytestconfig.getoption("--ray"))
+
+
+@pytest.fixture(scope="session")
+def live_server(serve: Serve) -> Iterator[ServerProcess]:
     """The server that all clients talk to, with the model that ships."""
-    server = ServerProcess("--threads", "1")
-    yield server
-    assert server.stop() == 0, server.output
+    with serve(threads=1) as server:
+        yield server

@@ -2,11 +2,10 @@
 
 import os
 import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.clients.programs import ENVIRONMENTS, ROOT
+from tests.clients.servers import Serve
 from tests.faults.process import ServerProcess
 from tests.waiting import PATIENCE
 
@@ -18,17 +17,10 @@ _CHECKS = (
 )
 
 
-@contextmanager
-def _small_server() -> Generator[ServerProcess, None, None]:
-    """A context so small that no request runs for long."""
-    server = ServerProcess("--threads", "1", "--context-size", "256", "--responses-db", "memory")
-    yield server
-    assert server.stop() == 0, server.output
-
-
-def check_answers(folder: Path, *chosen: str) -> None:
+def check_answers(serve: Serve, folder: Path, *chosen: str) -> None:
     """Have schemathesis send requests, and see that the document describes each answer."""
-    with _small_server() as server:
+    # A context so small that no request runs for long.
+    with serve(threads=1, context_size=256, responses_db="memory") as server:
         _check(server, folder, chosen)
 
 

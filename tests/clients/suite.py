@@ -15,7 +15,8 @@ from caravan.models.resident import model_path
 
 from tests.clients.programs import HERE, MODEL, ROOT, Program, Row, steps
 from tests.clients.quick import PROGRAMS, SEEING
-from tests.faults.process import ServerProcess, server_process
+from tests.clients.servers import Serve
+from tests.faults.process import ServerProcess
 from tests.tiny_projector import write_tiny_pair
 from tests.waiting import PATIENCE
 
@@ -29,10 +30,10 @@ def test_a_client_has_its_conversation(talk: Callable[[Program], None], program:
 
 
 @pytest.fixture(scope="module")
-def seeing_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ServerProcess]:
+def seeing_server(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Generator[ServerProcess]:
     """A server whose model sees; a projector that lies beside a model is its own."""
     model, _ = write_tiny_pair(tmp_path_factory.mktemp("sees"), "llava")
-    with server_process("--model", str(model), "--model-id", "sees", "--threads", "1") as server:
+    with serve(model=str(model), model_id="sees", threads=1) as server:
         yield server
 
 

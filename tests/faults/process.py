@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -17,22 +17,25 @@ import httpx
 
 from tests.waiting import PATIENCE, wait_until
 
-_BASE_URL = re.compile(r"base URL: +(http\S+)/v1")
+_BASE_URL = re.compile(r"(?:base URL|is ready): +(http\S+)/v1")
+_SERVE = ("serve", "--port", "0")
 
 
 class ServerProcess:
     """`caravan serve` with `options`; `address` is its address without `/v1`, once it has printed it.
 
-    `prepare` runs in the new process before the server does: the place to set limits on it.
+    `verb` is what else of `caravan` serves. `prepare` runs in the new process before the server does: the
+    place to set limits on it.
     """
 
     def __init__(
         self,
         *options: str,
+        verb: Sequence[str] = _SERVE,
         env: Mapping[str, str] | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        command = [sys.executable, "-m", "caravan", "serve", "--port", "0", *options]
+        command = [sys.executable, "-m", "caravan", *verb, *options]
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -127,10 +130,13 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def server_process(
-    *options: str, env: Mapping[str, str] | None = None, prepare: Callable[[], None] | None = None
+    *options: str,
+    verb: Sequence[str] = _SERVE,
+    env: Mapping[str, str] | None = None,
+    prepare: Callable[[], None] | None = None,
 ) -> Generator[ServerProcess, None, None]:
     """A server for a `with` block. What it printed is shown where the block fails."""
-    server = ServerProcess(*options, env=env, prepare=prepare)
+    server = ServerProcess(*options, verb=verb, env=env, prepare=prepare)
     try:
         yield server
     except BaseException:

@@ -64,10 +64,3 @@ def test_every_suite_is_run() -> None:
     assert named is not None
     suites = {path.name.removesuffix("_suite.py") for path in (ROOT / "tests/ray").glob("*_suite.py")}
     assert set(named[1].split()) == suites
-
-
-def test_models_have_no_projectors() -> None:
-    table = {"path": "model.gguf", "mmproj": "mmproj.gguf"}
-    with pytest.raises(ConfigurationError, match="mmproj has no effect on Ray"):
-        RayOptions(settings={"models": [table]}).server_settings()
-    assert RayOptions(settings={"models": [table | {"mmproj": "none"}]}).server_settings().models

@@ -49,7 +49,9 @@ def build(args: Mapping[str, Any]) -> Application:
         ray_actor_options={"num_cpus": 0.1},
         graceful_shutdown_timeout_s=settings.shutdown_seconds,
     )
-    application: Application = ingress.bind(settings, engines, roots)
+    # Several web sides have files and batches in common where somebody says which folder all of them have.
+    has_batches = options.ingresses == 1 or settings.batches_dir is not None
+    application: Application = ingress.bind(settings, engines, roots, has_batches)
     return application
 
 
@@ -59,8 +61,7 @@ def engine_configs(settings: Settings) -> dict[str, EngineConfig]:
     for spec in model_specs(settings, lambda config: config):  # type: ignore[arg-type, return-value]
         config = spec.make_engine()
         assert isinstance(config, EngineConfig)
-        # Images are read nowhere: see `caravan.ray_serve.ingress`.
-        found[spec.id] = msgspec.structs.replace(config, projector_path="")
+        found[spec.id] = config
     return found
 
 

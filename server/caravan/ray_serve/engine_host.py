@@ -16,6 +16,7 @@ from caravan.engine.params import GenerationRequest
 from caravan.errors import CaravanError
 from caravan.ray_serve import wire
 from caravan.ray_serve.board import PULSE_SECONDS
+from caravan.ray_serve.media import MediaFiles
 from caravan.ray_serve.merging import merged
 from caravan.ray_serve.routing import num_leading
 from caravan.ray_serve.wire import Facts, Load, Route, Update
@@ -43,6 +44,7 @@ class EngineHost:
         self._root = root
         self._post = post
         self._meter = WorkMeter()
+        self._media = MediaFiles()
         self._blocks: set[int] = set()
         self._events: list[BlockEvent] = []
         self._taken: list[str] = []
@@ -62,6 +64,7 @@ class EngineHost:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
         await self._engine.close()
+        self._media.close()
 
     def facts(self) -> Facts:
         """What the engine has settled on."""
@@ -101,7 +104,14 @@ class EngineHost:
 
     async def generate(self, data: bytes, route: Route) -> AsyncGenerator[bytes, None]:
         """Frames of a request for text, the last of which may be its failure."""
-        request = wire.generation_request(data)
+        async with (
+            self._media.unpacked(data) as request,
+            contextlib.aclosing(self._frames(request, route)) as frames,
+        ):
+            async for frame in frames:
+                yield frame
+
+    async def _frames(self, request: GenerationRequest, route: Route) -> AsyncGenerator[bytes, None]:
         num_known = BLOCK_SIZE * num_leading(route.block_hashes, self._blocks)
         self._meter.begin(request.id, max(1, route.num_tokens - num_known), len(request.indexes))
         self._taken.append(request.id)

@@ -18,16 +18,21 @@ from caravan.ray_serve.transport import HandleReplicas
 from caravan.runtime.threads import in_thread
 from caravan.web.app import create_app
 from caravan.web.dependencies import Services
-from caravan.web.services import archive_limits
+from caravan.web.services import archive_limits, open_stores
 from caravan.web.startup_checks import count_keys
 
 
 class IngressApp:
-    """The application (ASGI), which loads its models when it starts: their vocabularies, that is."""
+    """The application (ASGI), which loads its models when it starts: vocabularies and encoders, that is."""
 
     def __init__(
-        self, settings: Settings, engines: Mapping[str, DeploymentHandle], roots: Mapping[str, bytes]
+        self,
+        settings: Settings,
+        engines: Mapping[str, DeploymentHandle],
+        roots: Mapping[str, bytes],
+        has_batches: bool,
     ) -> None:
+        self._settings = settings
         count_keys(settings)
         name = serve.get_replica_context().app_name
         specs = [_remote(spec, engines[spec.id], roots[spec.id]) for spec in model_specs(settings)]
@@ -35,7 +40,14 @@ class IngressApp:
         self._ledger = ledger_of(name)
         archive = archive_of(name, settings.responses_path, archive_limits(settings))
         self._tracing = open_tracing(settings.otlp_endpoint)
-        self._app = create_app(settings, self._registry, self._tracing, ledger=self._ledger, archive=archive)
+        self._app = create_app(
+            settings,
+            self._registry,
+            self._tracing,
+            ledger=self._ledger,
+            archive=archive,
+            has_batches=has_batches,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what comes (ASGI); at the start, load the models."""
@@ -50,7 +62,7 @@ class IngressApp:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 services: Services = self._app.state.services
-                await services.responses.open()
+                await open_stores(services, self._settings)
                 await self._registry.start()
             else:
                 await self._ledger.aclose()
@@ -62,12 +74,9 @@ class IngressApp:
 
 
 def _remote(spec: ModelSpec, handle: DeploymentHandle, root: bytes) -> ModelSpec:
-    """A model whose engines are elsewhere; its vocabulary is small, and always there.
-
-    An encoder would be here, and what it makes in this machine's memory, so there is none.
-    """
+    """A model whose engines are elsewhere; its vocabulary and its encoder are always there."""
     make_engine = partial(RemoteEngine, HandleReplicas(handle), root)
-    return dataclasses.replace(spec, make_engine=make_engine, start_encoder=None, preload=True, pinned=True)
+    return dataclasses.replace(spec, make_engine=make_engine, preload=True, pinned=True)
 
 
 @serve.ingress()
@@ -75,10 +84,14 @@ class Ingress:
     """What Ray makes in each process of the web side."""
 
     def __init__(
-        self, settings: Settings, engines: dict[str, DeploymentHandle], roots: dict[str, bytes]
+        self,
+        settings: Settings,
+        engines: dict[str, DeploymentHandle],
+        roots: dict[str, bytes],
+        has_batches: bool,
     ) -> None:
         log_format.configure(settings.log_level, settings.log_format)
-        self._known = settings, engines, roots
+        self._known = settings, engines, roots, has_batches
 
     def __serve_build_asgi_app__(self) -> IngressApp:
         """The application; Ray asks for it once."""

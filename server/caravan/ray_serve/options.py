@@ -14,11 +14,9 @@ from pydantic import (
 
 from caravan.config.load import ConfigurationError, read_configuration
 from caravan.config.settings import Settings
-from caravan.models.projectors import NONE
 
 RouterName = Literal["prefix", "round_robin", "power_of_two"]
 
-_NO_IMAGES = "engines on other machines have no images from this one"
 # Options of a server that listens, loads and tells by itself, and who does that here.
 _OTHERS = {
     "Ray's proxy has the connections": (
@@ -26,7 +24,6 @@ _OTHERS = {
         *("max_header_bytes", "head_seconds", "body_seconds", "write_seconds"),
     ),
     "each model has machines of its own": ("max_loaded", "model_stay_seconds"),
-    _NO_IMAGES: ("mmproj", "media_cache_bytes"),
     "each engine tells the router by itself": ("kv_events", "kv_events_replay", "kv_events_name"),
 }
 
@@ -90,7 +87,4 @@ class RayOptions(BaseModel):
         for reason, names in _OTHERS.items():
             if found := [name for name in names if name in self.settings]:
                 raise ConfigurationError(f"{found[0]} has no effect on Ray: {reason}")
-        settings = read_configuration(self.settings).settings
-        if any(table.mmproj not in (None, NONE) for table in settings.models):
-            raise ConfigurationError(f"mmproj has no effect on Ray: {_NO_IMAGES}")
-        return settings
+        return read_configuration(self.settings).settings

@@ -21,6 +21,7 @@ from caravan.llama.model_file import FileChange
 from caravan.ray_serve import wire
 from caravan.ray_serve.frames import ReplicaLostError, checked_frames, vectors_of
 from caravan.ray_serve.handover import Handover
+from caravan.ray_serve.media import packed
 from caravan.ray_serve.wire import Facts, Load, Route
 from caravan.runtime.threads import in_busy_thread
 from caravan.sizing.sizes import Need
@@ -104,8 +105,8 @@ class RemoteEngine:
 
     @property
     def max_running(self) -> int:
-        """Choices that run at once in one replica."""
-        return self._known.max_running
+        """Choices that run at once in all replicas."""
+        return self._known.max_running * max(1, len(self._loads))
 
     @property
     def num_places(self) -> int:
@@ -223,7 +224,7 @@ class RemoteEngine:
     ) -> AsyncGenerator[TokenOutput, None]:
         is_long = len(request.token_ids) > _LONG
         route = await in_busy_thread(self.route, request) if is_long else self.route(request)
-        data = wire.encode(request)
+        data = await packed(request)
         checked = checked_frames(lambda: self._replicas.generate(data, route), is_patient=is_patient)
         async with contextlib.aclosing(checked) as frames:
             async for frame in frames:

@@ -25,7 +25,7 @@ class PrefixRouter(RequestRouter):
         self._index = PrefixIndex(decode_weight)
         self._following: asyncio.Task[None] | None = None
         # Of requests by Ray's own names.
-        self._names: dict[tuple[str, str], list[str]] = {}
+        self._names: dict[str, str] = {}
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
@@ -34,8 +34,10 @@ class PrefixRouter(RequestRouter):
         if self._following is None:
             self._following = asyncio.create_task(self._follow(), name="board follower")
         route = _route_of(pending_request)
-        if route is None:
+        if route is None or pending_request is None:
             return [candidate_replicas]
+        # All are tried in one turn; without this Ray begins the next at once, and again.
+        pending_request.routing_context.should_backoff = True
         by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         ranked = self._index.ranked(route, by_id.keys())
         self._index.expect(route, ranked[0])
@@ -49,8 +51,7 @@ class PrefixRouter(RequestRouter):
     ) -> None:
         """Count on the request's prompt being there until it has ended."""
         if (route := _route_of(pending_request)) is not None:
-            place = pending_request.metadata.internal_request_id, replica_id.unique_id
-            self._names.setdefault(place, []).append(route.request_id)
+            self._names[pending_request.metadata.internal_request_id] = route.request_id
             self._index.sent(route, replica_id.unique_id)
 
     def on_request_completed(self, replica_id: ReplicaID, internal_request_id: str) -> None:
@@ -58,12 +59,8 @@ class PrefixRouter(RequestRouter):
         self._event_loop.call_soon_threadsafe(self._ended, internal_request_id, replica_id.unique_id)
 
     def _ended(self, internal_request_id: str, replica_id: str) -> None:
-        # What one request of HTTP asks for has one name, and ends in about the order of its beginning.
-        names = self._names.get((internal_request_id, replica_id), [])
-        if names:
-            self._index.ended(names.pop(0), replica_id)
-        if not names:
-            self._names.pop((internal_request_id, replica_id), None)
+        if (request_id := self._names.pop(internal_request_id, None)) is not None:
+            self._index.ended(request_id, replica_id)
 
     def on_replica_actor_died(self, replica_id: ReplicaID) -> None:
         """Forget a replica that has died."""

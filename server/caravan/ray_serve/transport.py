@@ -1,6 +1,7 @@
 """The way to replicas by a handle of Ray Serve."""
 
 import contextlib
+import contextvars
 import logging
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -47,7 +48,9 @@ class HandleReplicas:
 
 
 async def _frames(method: Any, request: bytes, route: Route) -> AsyncGenerator[bytes, None]:  # noqa: ANN401 (Ray's)
-    response = method.remote(request, route)
+    # Ray names a call after the request of HTTP that asks for it, and loses one of two with the same name. In
+    # an empty context each has a name of its own.
+    response = contextvars.Context().run(method.remote, request, route)
     has_ended = False
     try:
         async for frame in response:

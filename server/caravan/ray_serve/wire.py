@@ -3,7 +3,7 @@
 A failure is a frame, too, so that it keeps its class and its words.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -61,6 +61,13 @@ class Update(msgspec.Struct, frozen=True):
     is_whole: bool = False
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """A request for text, with what the files hold that its images are in, by their paths."""
+
+    request: GenerationRequest
+    files: Mapping[str, bytes] = {}
+
+
 class Stepped(msgspec.Struct, frozen=True, tag=True):
     """All that is new of one request."""
 
@@ -91,13 +98,13 @@ Frame = Stepped | Embedded | Failed
 
 _encoder = msgspec.msgpack.Encoder()
 _frames: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
-_generation: msgspec.msgpack.Decoder[GenerationRequest] = msgspec.msgpack.Decoder(GenerationRequest)
+_sent: msgspec.msgpack.Decoder[Sent] = msgspec.msgpack.Decoder(Sent)
 _embedding: msgspec.msgpack.Decoder[EmbedRequest] = msgspec.msgpack.Decoder(EmbedRequest)
 _updates: msgspec.msgpack.Decoder[Update] = msgspec.msgpack.Decoder(Update)
 _facts: msgspec.msgpack.Decoder[Facts] = msgspec.msgpack.Decoder(Facts)
 
 
-def encode(value: Frame | GenerationRequest | EmbedRequest | Facts | Update) -> bytes:
+def encode(value: Frame | Sent | EmbedRequest | Facts | Update) -> bytes:
     """Write a value for the other side."""
     return _encoder.encode(value)
 
@@ -107,9 +114,9 @@ def frame(data: bytes) -> Frame:
     return _frames.decode(data)
 
 
-def generation_request(data: bytes) -> GenerationRequest:
+def sent(data: bytes) -> Sent:
     """Read a request for text."""
-    return _generation.decode(data)
+    return _sent.decode(data)
 
 
 def embed_request(data: bytes) -> EmbedRequest:

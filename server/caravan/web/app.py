@@ -78,9 +78,11 @@ def create_app(
     *,
     ledger: Ledger | None = None,
     archive: AsyncStore | None = None,
+    has_batches: bool = True,
 ) -> FastAPI:
     """The application over `registry`, which it closes when it ends; starting the models is the caller's.
-    `ledger` and `archive` are those of others where several applications share them.
+    `ledger` and `archive` are those of others where several applications share them; without `has_batches`,
+    files and batches are refused.
 
     Raises KeyFileError over the file of keys, PresetError when the operator's presets or defaults are no
     such, and PlaceError over a file of responses that was named. Each model must be able to use presets and
@@ -100,7 +102,9 @@ def create_app(
     holders = Holders(
         keys=open_key_store(settings), ledger=ledger or LocalLedger(), share_prefixes=settings.share_prefixes
     )
-    services = app.state.services = make_services(settings, registry, holders, archive)
+    services = app.state.services = make_services(
+        settings, registry, holders, archive, has_batches=has_batches
+    )
     of_page = [page.router] if settings.page else []
     routes = all_routes(app, [*_ROUTERS, docs.router, *of_page])
     _add_middleware(app, settings, services, holders, tracing, routes)

@@ -24,6 +24,7 @@ from caravan.runtime.machine import raise_file_limit
 from caravan.web.app import create_app
 from caravan.web.dependencies import Services
 from caravan.web.kv_events import check_events, publish_events
+from caravan.web.services import open_stores
 from caravan.web.startup_message import StartError
 from caravan.web.uvicorn.server import WebServer
 from caravan.web.uvicorn.tls import TlsError, certificate_faults, server_context
@@ -59,25 +60,10 @@ class AppServer(WebServer):
         self._settings = settings
         self._kv_events: KvEventPublisher | None = None
         self._grace = settings.shutdown_seconds
-        self._is_store_named = settings.responses_db is not None
-        self._is_folder_named = settings.batches_dir is not None
 
-    async def open_store(self) -> None:
-        """Open the stores of responses and of batches, which go on. One that cannot work is in the log; where
-        its place was chosen by the operator, it raises StartError.
-        """
-        try:
-            await self._services.responses.open()
-        except PlaceError as error:
-            if self._is_store_named:
-                raise StartError(f"--responses-db {error}") from error
-            log.warning("responses cannot be stored, and requests for that get a 503: %s", error)
-        try:
-            await self._services.batches.open()
-        except PlaceError as error:
-            if self._is_folder_named:
-                raise StartError(f"--batches-dir {error}") from error
-            log.warning("files and batches cannot be stored, and requests for them get a 503: %s", error)
+    async def open_stores(self) -> None:
+        """Open what is kept. Raises StartError."""
+        await open_stores(self._services, self._settings)
 
     def publish_events(self) -> None:
         """Publish events of the models' caches, if that is wanted. Raises StartError."""

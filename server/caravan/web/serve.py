@@ -80,7 +80,7 @@ async def _serve(
         # Imported in a thread: that takes more than half a second, in which engines are started from here.
         await in_thread(importlib.import_module, "caravan.web.lifecycle")
         web = early.web = web_for(settings, registry)
-        await web.open_store()
+        await web.open_stores()
         web.publish_events()
         web.should_exit = early.have_come
         is_built.set()

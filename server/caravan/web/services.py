@@ -1,5 +1,7 @@
 """Makes what serves the routes of one application, each by what it needs of the others."""
 
+import logging
+
 from caravan.api.batches.answering import LineServices
 from caravan.api.batches.archive import BatchArchive
 from caravan.api.batches.files_service import FileService
@@ -19,7 +21,7 @@ from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
 from caravan.api.prompt.media import MediaPrompts
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
-from caravan.api.store import AsyncStore, Limits, check_place
+from caravan.api.store import AsyncStore, Limits, PlaceError, check_place
 from caravan.api.stored_chats import StoredChatService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
@@ -34,17 +36,24 @@ from caravan.observability.metrics import EngineReading, Metrics
 from caravan.web.dependencies import Services
 from caravan.web.multipart import FormReader
 from caravan.web.request_body import BodyReader
+from caravan.web.startup_message import StartError
+
+log = logging.getLogger(__name__)
 
 
 def make_services(
-    settings: Settings, registry: ModelRegistry, holders: Holders, archive: AsyncStore | None = None
+    settings: Settings,
+    registry: ModelRegistry,
+    holders: Holders,
+    archive: AsyncStore | None = None,
+    *,
+    has_batches: bool = True,
 ) -> Services:
     """Make all services over `registry`, and over another `archive` than the settings name.
 
-    Where that is shared by many, there are no files and batches, which one server has. Raises PresetError and
-    PlaceError.
+    Raises PresetError and PlaceError.
     """
-    files = BatchArchive(settings.batches_path, settings.files_bytes, is_served=archive is None)
+    files = BatchArchive(settings.batches_path, settings.files_bytes, is_served=has_batches)
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
     archive = archive or _archive(settings)
@@ -94,6 +103,24 @@ def make_services(
         strict_fields=settings.strict_fields,
         keep_alive_seconds=settings.sse_ping_seconds,
     )
+
+
+async def open_stores(services: Services, settings: Settings) -> None:
+    """Open the stores of responses and of batches, which go on. One that cannot work is in the log; where its
+    place was chosen by the operator, it raises StartError.
+    """
+    try:
+        await services.responses.open()
+    except PlaceError as error:
+        if settings.responses_db is not None:
+            raise StartError(f"--responses-db {error}") from error
+        log.warning("responses cannot be stored, and requests for that get a 503: %s", error)
+    try:
+        await services.batches.open()
+    except PlaceError as error:
+        if settings.batches_dir is not None:
+            raise StartError(f"--batches-dir {error}") from error
+        log.warning("files and batches cannot be stored, and requests for them get a 503: %s", error)
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> DecodingPlanner:

@@ -145,7 +145,9 @@ class BatchArchive:
         where files and batches are not served.
         """
         if not self._is_served:
-            raise NotServedError("Files and batches are served by one server, and not by a cluster.")
+            raise NotServedError(
+                "Files and batches are not served: several ingresses need 'batches_dir', a folder of all."
+            )
         return await insist(self._thread, partial(self._done, work), owner, storage_error)
 
     async def aclose(self) -> None:
