@@ -1,5 +1,9 @@
-"""Batches whose server is killed: every line is answered once, with the text that it has alone."""
+"""Batches and uploads whose server is killed: every line is answered once, with the text that it has alone;
+what has not come to its end is not there.
+"""
 
+import contextlib
+import http.client
 import sys
 from pathlib import Path
 
@@ -7,7 +11,7 @@ import httpx
 import pytest
 
 from tests.faults import batches
-from tests.faults.process import server_process
+from tests.faults.process import ServerProcess, server_process
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
@@ -30,3 +34,34 @@ def test_a_killed_server_goes_on_with_its_batch(tiny_options: tuple[str, ...], t
             body = batches.line(number, 8)["body"]
             direct = httpx.post(f"{server.address}{batches.URL}", json=body, timeout=PATIENCE).json()
             assert found[f"line-{number}"] == direct["choices"][0]["text"]
+
+
+def test_an_upload_that_a_kill_cuts_counts_for_nothing(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
+    options = (*tiny_options, "--batches-dir", str(tmp_path), "--files-bytes", "4MiB")
+    num_bytes = 3 * 2**20
+
+    def upload(server: ServerProcess) -> httpx.Response:
+        files = {"file": ("in.jsonl", bytes(num_bytes))}
+        return httpx.post(
+            f"{server.address}/v1/files", data={"purpose": "batch"}, files=files, timeout=PATIENCE
+        )
+
+    with server_process(*options) as server:
+        address = httpx.URL(server.address)
+        with contextlib.closing(http.client.HTTPConnection(address.host, address.port)) as connection:
+            connection.putrequest("POST", "/v1/files")
+            connection.putheader("Content-Type", "multipart/form-data; boundary=b")
+            connection.putheader("Content-Length", str(num_bytes + 200))
+            connection.endheaders()
+            head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="in.jsonl"\r\n\r\n'
+            connection.send(head + bytes(num_bytes))
+            wait_until(lambda: sum(file.stat().st_size for file in (tmp_path / "files").iterdir()) >= 2**20)
+            batches.kill(server)
+    with server_process(*options) as server:
+        assert httpx.get(f"{server.address}/v1/files", timeout=PATIENCE).json()["data"] == []
+        # There is room for one such file, and not for what is left of another.
+        found = upload(server)
+        assert found.status_code == 200, found.text
+        assert upload(server).json()["error"]["code"] == "storage_limit_exceeded"
+        listed = httpx.get(f"{server.address}/v1/files", timeout=PATIENCE).json()["data"]
+        assert [file["id"] for file in listed] == [found.json()["id"]]
