@@ -70,7 +70,7 @@ test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
 test-unit: $(VENV)/.packages  ## run those that take seconds, and name the slowest five
 	$(BIN)/python -m pytest $(PARALLEL) --durations 5 $(UNIT) $(ARGS)
 
-test-clients: $(VENV)/.packages $(CLIENTS:%=.venv-clients/%/.installed)  ## let real clients talk to a live server
+test-clients: $(VENV)/.packages $(if $(findstring --ray,$(ARGS)),$(VENV)/.ray) $(CLIENTS:%=.venv-clients/%/.installed)  ## let real clients talk to a live server; ARGS=--ray to one on Ray
 	@command -v npm >/dev/null || echo 'no npm on this machine: the client for Node is left out'
 	$(BIN)/python -m pytest -p no:cacheprovider tests/clients/suite.py tests/clients/openapi_suite.py $(ARGS)
 

@@ -10,7 +10,7 @@ import pytest
 from caravan.ray_serve.board import PULSE_SECONDS
 
 from tests.ray.conftest import MODEL, Deploy
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 SAY = [{"role": "user", "content": "Tell me of caravans, please."}]
 CASES: dict[str, dict[str, Any]] = {
@@ -76,6 +76,17 @@ def test_streams_at_once_are_the_same(on_ray: str, alone: str) -> None:
     assert [usage["completion_tokens"] for _, usage in through] == [
         usage["completion_tokens"] for _, usage in direct
     ]
+
+
+def test_all_that_one_request_asks_for_is_answered(on_ray: str, alone: str) -> None:
+    """Each prompt is a call of its own."""
+    prompts = [f"Tell me of caravan {number}." for number in range(8)]
+    body = {"model": MODEL, "prompt": prompts, "temperature": 0, "max_tokens": 8}
+    through, direct = (
+        httpx.post(f"{address}/v1/completions", json=body, timeout=PATIENCE).json()["choices"]
+        for address in (on_ray, alone)
+    )
+    assert through == direct
 
 
 def test_who_leaves_frees_the_engine(deploy: Deploy) -> None:

@@ -1,6 +1,6 @@
 """The actors of one application: found by name, and made by whoever looks first, whom they outlive."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from caravan.api.store import Limits
 from caravan.ray_serve.archive import ArchiveActor, RemoteStore
 from caravan.ray_serve.board import Board
 from caravan.ray_serve.ledger import LedgerBook, RemoteLedger
+from caravan.ray_serve.patience import Ask, patient
 
 _NAMESPACE = "caravan"
 # Readers wait for news in calls of their own.
@@ -25,7 +26,7 @@ def board_of(deployment: str, app: str) -> Any:  # noqa: ANN401 (Ray's handles h
 def ledger_of(app: str) -> RemoteLedger:
     """The book of quotas."""
     ask = _asking(_actor(LedgerBook, f"{app} ledger"))
-    return RemoteLedger(ask, ask)
+    return RemoteLedger(patient(ask, RayActorError), ask)
 
 
 def archive_of(app: str, path: Path | None, limits: Limits) -> RemoteStore:
@@ -33,7 +34,7 @@ def archive_of(app: str, path: Path | None, limits: Limits) -> RemoteStore:
     return RemoteStore(_asking(_actor(ArchiveActor, f"{app} archive", path, limits)), RayActorError, limits)
 
 
-def _asking(actor: Any) -> Callable[..., Awaitable[Any]]:  # noqa: ANN401
+def _asking(actor: Any) -> Ask:  # noqa: ANN401 (Ray's handles have no types)
     def ask(name: str, *arguments: object) -> Awaitable[Any]:
         called: Awaitable[Any] = getattr(actor, name).remote(*arguments)
         return called

@@ -1,21 +1,14 @@
 """One store of responses, chats and conversations for all ingresses: an actor that work is sent to."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from caravan.api.store import AsyncStore, Limits, PlaceError, StorageBusyError, Store
+from caravan.ray_serve.patience import Ask, patient
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
-
-# How long an actor that is just started anew is waited for.
-_PATIENCE_SECONDS = 10.0
-_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,9 +59,9 @@ class RemoteStore(AsyncStore):
     the actor is gone, which is started anew.
     """
 
-    def __init__(self, ask: Callable[..., Awaitable[Any]], lost: type[Exception], limits: Limits) -> None:
+    def __init__(self, ask: Ask, lost: type[Exception], limits: Limits) -> None:
         super().__init__(None, limits)
-        self._ask = ask
+        self._ask = patient(ask, lost)
         self._lost = lost
 
     async def open(self) -> None:
@@ -79,18 +72,10 @@ class RemoteStore(AsyncStore):
 
     async def do(self, work: Callable[[Store], T], owner: str) -> T:
         """What `AsyncStore.do` returns and raises."""
-        deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        while True:
-            try:
-                found: T | Fault = await self._ask("do", work, owner)
-                break
-            except self._lost as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise StorageBusyError(
-                        "The store is not there; what stores nothing is served."
-                    ) from error
-                log.warning("the store is lost, and asked again: %s", error)
-            await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            found: T | Fault = await self._ask("do", work, owner)
+        except self._lost as error:
+            raise StorageBusyError("The store is not there; what stores nothing is served.") from error
         if isinstance(found, Fault):
             raise found.error()
         return found

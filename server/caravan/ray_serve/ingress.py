@@ -14,6 +14,7 @@ from caravan.observability import log_format
 from caravan.observability.tracing import open_tracing
 from caravan.ray_serve.actors import archive_of, ledger_of
 from caravan.ray_serve.remote_engine import RemoteEngine
+from caravan.ray_serve.request_ids import RequestIds
 from caravan.ray_serve.transport import HandleReplicas
 from caravan.runtime.threads import in_thread
 from caravan.web.app import create_app
@@ -48,12 +49,13 @@ class IngressApp:
             archive=archive,
             has_batches=has_batches,
         )
+        self._served = RequestIds(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what comes (ASGI); at the start, load the models."""
         if scope["type"] == "lifespan":
             receive = self._in_order(receive)
-        await self._app(scope, receive, send)
+        await self._served(scope, receive, send)
 
     def _in_order(self, receive: Receive) -> Receive:
         """What the application hears of its life, after what has to be done before."""

@@ -5,13 +5,14 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from caravan.auth.keys_file import Key
 from caravan.auth.ledger import Allowance, LocalLedger
 from caravan.auth.rate_limit import Admission, Quotas
 from caravan.errors import RateLimitError
+from caravan.ray_serve.patience import Ask
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,7 @@ _SILENT_SECONDS = 15.0
 # What goes beyond the reserve is told in steps.
 _STEP_TOKENS = 16
 
-# Call a method of the book, and wait for what it returns, or do not.
-Ask = Callable[..., Awaitable[Any]]
+# Calls a method of the book, and waits for nothing.
 Tell = Callable[..., object]
 
 
