@@ -8,7 +8,6 @@ import httpx
 import openai
 import pytest
 from caravan.api.batches import answering, stored_batches, working
-from caravan.api.store import AsyncStore, Limits
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
 from caravan.engine.params import BACKGROUND_PRIORITY
@@ -357,10 +356,8 @@ def test_lines_are_json_in_one_line_each(client: openai.OpenAI, engine: Scripted
     assert row["response"]["body"]["choices"][0]["message"]["content"] == 'a\nb\u2028c"quoted"\r\n'
 
 
-def test_a_cluster_has_none(engine: ScriptedEngine) -> None:
-    """What is stored there is many servers' together, and files are one's."""
-    archive = AsyncStore(None, Limits(max_seconds=1, max_bytes=1))
-    app = create_app(Settings(), registry_over(loaded_model(engine)), archive=archive)
+def test_several_ingresses_without_a_common_folder_have_none(engine: ScriptedEngine) -> None:
+    app = create_app(Settings(), registry_over(loaded_model(engine)), has_batches=False)
     with TestClient(app, base_url="http://localhost") as client:
         for path in ("/v1/files", "/v1/batches"):
             answer = client.get(path)
