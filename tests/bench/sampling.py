@@ -1,16 +1,18 @@
-"""What a draw costs, beside llama.cpp's own chain: `python -m tests.bench.sampling` prints a table.
+"""What a draw costs, beside llama.cpp's own chain and beside one that tells of its stages.
 
-Both draw from the same rows, turn by turn, so that a busy machine slows both. Times are medians.
+`python -m tests.bench.sampling` prints a table of each. All draw from the same rows, turn by turn, so that a
+busy machine slows all of them. Times are medians.
 """
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.engine.sampling.trace import TracedSampler
 from numpy.typing import NDArray
 
 from tests.bench.native_chain import NativeChain
@@ -38,6 +40,14 @@ CASES: tuple[tuple[str, dict[str, Any], float | None], ...] = (
     ("mirostat 1", OFF | {"mirostat": 1}, None),
     ("mirostat 2", OFF | {"mirostat": 2}, None),
     ("adaptive-p 0.3", OFF | {"adaptive_target": 0.3}, None),
+)
+
+# Of the model that ships, of Llama 2, of Qwen 3.
+VOCAB_SIZES = (3_072, 32_000, VOCAB_SIZE)
+TOLD: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("defaults", {}),
+    ("defaults and penalties", PENALTIES),
+    ("top_p 0.95 alone", OFF | {"top_p": 0.95}),
 )
 
 Row = NDArray[np.float32]
@@ -89,6 +99,30 @@ def table() -> Iterator[str]:
             yield f"| {name} | {kind} | {ours:.3f} | {theirs:.3f} | {theirs / ours:.1f} | {wanted} |"
 
 
+def telling() -> Iterator[str]:
+    """Lines of a table of what explanations cost in the engine, for each token."""
+    yield "| a draw, ms | tokens | not told | with 10 candidates | with 200 |"
+    yield "| --- | --- | --- | --- | --- |"
+    prompt = np.random.default_rng(2).integers(0, VOCAB_SIZES[0], 500).tolist()
+    for size in VOCAB_SIZES:
+        tokens = TokenSpace(size, {size - 1})
+        for name, changes in TOLD:
+            known = SamplingParams(seed=1, **changes), prompt, 0, tokens
+            traced = [TracedSampler(*known, num_candidates=count) for count in (10, 200)]
+            costs = _costs([Sampler(*known), *traced], [row[:size] for row in rows("wide")])
+            yield f"| {name} | {size:,} | {' | '.join(f'{1000 * cost:.2f}' for cost in costs)} |"
+
+
+def _costs(samplers: Sequence[Sampler], logits: list[Row]) -> list[float]:
+    """Median seconds of a draw of each."""
+    spent: list[list[float]] = [[] for _ in samplers]
+    for _ in range(ROUNDS):
+        for row in logits:
+            for sampler, seconds in zip(samplers, spent, strict=True):
+                seconds.append(_seconds(sampler.sample, row.copy()))
+    return [statistics.median(seconds) for seconds in spent]
+
+
 if __name__ == "__main__":
-    for line in table():
+    for line in (*table(), "", *telling()):
         print(line, flush=True)

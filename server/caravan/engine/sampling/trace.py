@@ -12,7 +12,7 @@ import numpy as np
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.outputs import StageTrace, StepTrace, packed_top
 from caravan.engine.params import SamplingParams
-from caravan.engine.sampling.candidates import Candidates, Floats, Ids, mean_product
+from caravan.engine.sampling.candidates import Candidates, Floats, Ids
 from caravan.engine.sampling.draws import choices
 from caravan.engine.sampling.logits_processors import Dry, LogitsProcessor, RepetitionPenalties
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
@@ -73,9 +73,13 @@ class _Level:
 
 
 def _deviation(values: Floats) -> float:
-    """Standard deviation, as `top_n_sigma` takes it; `np.std` takes three times as long."""
-    exact = values.astype(np.float64)
-    return math.sqrt(max(0.0, mean_product(exact, exact) - float(exact.mean()) ** 2))
+    """Standard deviation, as `top_n_sigma` takes it.
+
+    Copies of a large row in float64 are given back to the system each time, and come back page by page: that
+    took four times as long as all the rest of a level.
+    """
+    square = float(np.einsum("i,i->", values, values, dtype=np.float64)) / len(values)
+    return math.sqrt(max(0.0, square - float(values.mean(dtype=np.float64)) ** 2))
 
 
 class _Recorder:
