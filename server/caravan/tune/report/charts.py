@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
@@ -14,6 +15,8 @@ from caravan.tune.space import choice_text
 _BLUE, _ORANGE, _GREY, _GREEN = "#2463a8", "#d9730d", "#8a8f98", "#2e7d4f"
 _WIDTH, _HEIGHT, _DPI = 4.6, 3.2, 130
 _MOST_COLUMNS = 3
+# How far from its place on an axis of choices a trial may stand: those of one choice would hide each other.
+_SPREAD = 0.3
 
 Draw = Callable[[Findings], Figure | None]
 
@@ -114,15 +117,25 @@ def _slices(findings: Findings) -> Figure:
                 one.set_xscale("log")
         else:
             texts = [choice_text(choice) for choice in dimension.choices]
-            places = [
-                float(texts.index(choice_text(record.parameters[name]))) for record in findings.complete
-            ]
+            chosen = [texts.index(choice_text(record.parameters[name])) for record in findings.complete]
+            places = _beside(chosen)
             one.set_xticks(range(len(texts)), [text[:18] for text in texts])
         _points(one, findings, index, places)
         one.set_xlabel(name)
         one.set_ylabel(findings.task.objectives[index].title)
     _legend(figure, axes[0])
     return figure
+
+
+def _beside(chosen: Sequence[int]) -> list[float]:
+    """Where trials stand that have a choice each: those of one choice side by side, in their order."""
+    seen: Counter[int] = Counter()
+    counts = Counter(chosen)
+    places = []
+    for choice in chosen:
+        places.append(choice + _SPREAD * ((2 * seen[choice] + 1) / counts[choice] - 1))
+        seen[choice] += 1
+    return places
 
 
 def _importance(findings: Findings) -> Figure | None:
@@ -134,14 +147,17 @@ def _importance(findings: Findings) -> Figure | None:
     ]
     if not told or len(findings.task.space) < 2:
         return None
-    figure, axes = _axes(len(told), height=1.2 + 0.35 * len(findings.task.space))
+    figure, axes = _axes(len(told), height=1.3 + 0.35 * len(findings.task.space))
     for one, (title, shares) in zip(axes, told, strict=True):
         names = sorted(shares, key=shares.__getitem__)
-        one.barh(names, [shares[name] for name in names], color=_BLUE)
+        bars = one.barh(names, [shares[name] for name in names], height=0.55, color=_BLUE)
+        one.bar_label(bars, fmt="%.2f", padding=4, fontsize=8)
         one.grid(axis="x", color="#e4e6ea", linewidth=0.8)
         one.grid(visible=False, axis="y")
-        one.set_xlim(0, 1)
-        one.set_xlabel(f"share in what makes {title} good")
+        one.set_xlim(0, 1.1)
+        one.set_xticks([0, 0.25, 0.5, 0.75, 1])
+        one.set_title(title, fontsize=10)
+        one.set_xlabel("share in what decides it")
     return figure
 
 
@@ -162,10 +178,12 @@ def _pareto(findings: Findings) -> Figure | None:
 
 
 def _cloud(one: Axes, findings: Findings, first: int, second: int) -> None:
+    def places(records: Sequence[Record]) -> tuple[list[float], list[float]]:
+        return [record.values[first] for record in records], [record.values[second] for record in records]
+
     def drawn(records: Sequence[Record], color: str, size: float, label: str, line: str = "") -> None:
         one.errorbar(
-            [record.values[first] for record in records],
-            [record.values[second] for record in records],
+            *places(records),
             xerr=[record.estimates[first].half or 0.0 for record in records],
             yerr=[record.estimates[second].half or 0.0 for record in records],
             fmt=f"o{line}",
@@ -175,10 +193,11 @@ def _cloud(one: Axes, findings: Findings, first: int, second: int) -> None:
             label=label,
         )
 
-    drawn(findings.complete, _GREY, 4, "trial")
+    # The noise of all trials would be a hatching under the front.
+    one.plot(*places(findings.complete), "o", color=_GREY, markersize=4, alpha=0.5, label="trial")
+    if findings.defaults is not None:
+        drawn([findings.defaults], _GREEN, 6, "defaults")
     along = sorted(findings.front, key=lambda record: record.values[first])
     drawn(along, _BLUE, 5, "front", "-" if len(findings.task.objectives) == 2 else "")
     if findings.winner is not None:
         drawn([findings.winner], _ORANGE, 8, "winner")
-    if findings.defaults is not None:
-        drawn([findings.defaults], _GREEN, 6, "defaults")

@@ -113,7 +113,7 @@ def _verdict(findings: Findings) -> Iterator[str]:
             told = "is better than the defaults by more than the noise"
         else:
             told = "is worse than the defaults by more than the noise"
-        yield f"In {objective.title}, the winner {told}."
+        yield f"- {objective.title}: the winner {told}."
     yield ""
 
 
