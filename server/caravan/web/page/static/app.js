@@ -3,7 +3,7 @@ import { loadModels } from "./api/models.js";
 import { KeyDialog } from "./lib/key_dialog.js";
 import { announcements } from "./lib/announce.js";
 import { Guard } from "./lib/guard.js";
-import { classes, html, render, useEffect, useState, useStore, Icon } from "./lib/preact.js";
+import { classes, html, render, useEffect, useRef, useState, useStore, Icon } from "./lib/preact.js";
 import { ICONS } from "./lib/icons.js";
 import { route } from "./lib/router.js";
 import { nextTheme, themeName, themeStore } from "./lib/theme.js";
@@ -29,10 +29,13 @@ function App() {
 /** @param {{ current: string }} props */
 function TopBar({ current }) {
   const theme = useStore(themeStore, (state) => state.theme);
+  const bar = useRef(/** @type {HTMLElement | null} */ (null));
+  // A narrow window has no room for all of them.
+  useEffect(() => bar.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [current]);
   return html`
     <header class="topbar">
       <span class="brand">Caravan</span>
-      <nav class="views" aria-label="Views">
+      <nav class="views" aria-label="Views" ref=${bar}>
         ${VIEWS.map(
           ({ id, title }) => html`
             <a key=${id} href=${`#/${id}`} class=${classes("tab", id === current && "is-current")}

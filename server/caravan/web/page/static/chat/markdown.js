@@ -50,7 +50,7 @@ export function Markdown({ text }) {
   const cut = useRef(/** @type {Cut} */ ({ text: "", blocks: [] }));
   const blocks = useMemo(() => blocksOf(text, cut.current), [text]);
   return html`<div class="prose">
-    ${blocks.map((block, place) => html`<${BlockView} key=${place} raw=${block.raw} />`)}
+    ${blocks.map((block, place) => html`<${BlockView} key=${place} block=${block} />`)}
   </div>`;
 }
 
@@ -68,25 +68,25 @@ function blocksOf(text, cut) {
   return all.filter(({ type }) => type !== "space" && type !== "def");
 }
 
-/** What is nested deeper than the parser can go is one block, a text. @param {string} text @returns {Block[]} */
+/** What is nested deeper than the parser can go is one block, which no parser knows. @param {string} text @returns {Block[]} */
 function lexed(text) {
   try {
     return lexer(text);
   } catch {
-    return [{ raw: text, type: "text" }];
+    return [{ raw: text, type: "too deep" }];
   }
 }
 
-const BlockView = memo((/** @type {{ raw: string }} */ { raw }) => {
-  const made = useMemo(() => purify.sanitize(written(raw), RULES), [raw]);
+const BlockView = memo((/** @type {{ block: Block }} */ { block }) => {
+  const made = useMemo(() => purify.sanitize(written(block), RULES), [block.raw]);
   return html`<div class="block" dangerouslySetInnerHTML=${{ __html: made }} />`;
 });
 
-/** A block as HTML, not yet made harmless. @param {string} raw */
-function written(raw) {
+/** A block as HTML, not yet made harmless. @param {Block} block */
+function written(block) {
   try {
-    return parser(lexer(raw));
+    return parser([block]);
   } catch {
-    return `<pre>${escaped(raw)}</pre>`;
+    return `<pre>${escaped(block.raw)}</pre>`;
   }
 }

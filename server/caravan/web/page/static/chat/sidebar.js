@@ -34,7 +34,7 @@ export function Sidebar({ onChosen }) {
         `,
       )}
     </ul>
-    ${wanted && !shown.length && html`<p class="quiet side-note">Nothing has “${wanted}” in it.</p>`}
+    ${!shown.length && html`<p class="quiet side-note">${wanted ? `Nothing has “${wanted}” in it.` : "No conversations yet."}</p>`}
     <p class="quiet side-note" role="status">
       ${deleted && html`Deleted “${titleOf(deleted)}”. <button type="button" class="button is-quiet" onClick=${undelete}>Undo</button>`}
     </p>

@@ -23,7 +23,7 @@ export function CompareColumn({ column, place, outcome, isOnly }) {
         <h2>${title}</h2>
         <select class="select" aria-label=${`Model of column ${place + 1}`} value=${model}
           onChange=${(/** @type {any} */ event) => changeColumn(id, { model: event.currentTarget.value })}>
-          <option value="">the model chosen above</option>
+          <option value="">as chosen above</option>
           ${usable(models).map((one) => html`<option key=${one.id} value=${one.id} selected=${one.id === model}>${one.id}</option>`)}
         </select>
         <button type="button" class="icon-button is-small" aria-label=${`Remove column ${place + 1}`} disabled=${isOnly}
