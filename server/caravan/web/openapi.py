@@ -8,40 +8,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from caravan_schemas.anthropic import CountTokensRequest, MessagesRequest
 from caravan_schemas.anthropic_output import MessagesError, MessagesEvent
 from caravan_schemas.base import Schema
-from caravan_schemas.batches import BatchRequest
-from caravan_schemas.chat import ChatCompletionChunk, ChatCompletionRequest
-from caravan_schemas.completions import CompletionRequest
-from caravan_schemas.conversations import ConversationRequest, ItemsRequest
-from caravan_schemas.decisions import DecisionRequest
-from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.chat import ChatCompletionChunk
 from caravan_schemas.errors import ErrorResponse
-from caravan_schemas.explanations import ExplainRequest
-from caravan_schemas.files import FileForm
-from caravan_schemas.llama_cpp import (
-    ControlRequest,
-    InfillRequest,
-    LlamaCompletionRequest,
-    LlamaEmbeddingRequest,
-)
-from caravan_schemas.metadata import MetadataRequest
-from caravan_schemas.models import NewAdapter
-from caravan_schemas.ollama import (
-    OllamaChatRequest,
-    OllamaEmbeddingsRequest,
-    OllamaEmbedRequest,
-    OllamaGenerateRequest,
-    OllamaShowRequest,
-)
 from caravan_schemas.ollama_answers import OllamaErrorResponse
-from caravan_schemas.rank import RerankRequest, ScoreRequest
-from caravan_schemas.responses import CompactRequest, ResponseRequest
 from caravan_schemas.responses_events import Event
-from caravan_schemas.responses_input import ConversationInput
-from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
-from caravan_schemas.transcriptions import TranscriptionForm
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
@@ -92,39 +64,8 @@ def _failures(schema: type[Schema]) -> dict[int | str, dict[str, Any]]:
 ERRORS = _failures(ErrorResponse)
 MESSAGES_ERRORS = _failures(MessagesError)
 OLLAMA_ERRORS = _failures(OllamaErrorResponse)
-_BODIES: tuple[type[Schema], ...] = (
-    ChatCompletionRequest,
-    CompletionRequest,
-    DecisionRequest,
-    NewAdapter,
-    RerankRequest,
-    ScoreRequest,
-    ExplainRequest,
-    EmbeddingRequest,
-    TokenizeRequest,
-    DetokenizeRequest,
-    ApplyTemplateRequest,
-    ResponseRequest,
-    ConversationInput,
-    CompactRequest,
-    MetadataRequest,
-    ConversationRequest,
-    ItemsRequest,
-    BatchRequest,
-    FileForm,
-    TranscriptionForm,
-    OllamaChatRequest,
-    OllamaGenerateRequest,
-    OllamaEmbedRequest,
-    OllamaEmbeddingsRequest,
-    OllamaShowRequest,
-    LlamaCompletionRequest,
-    InfillRequest,
-    ControlRequest,
-    LlamaEmbeddingRequest,
-    MessagesRequest,
-    CountTokensRequest,
-)
+# What routes take, by name, as they describe it.
+_bodies: dict[str, type[Schema]] = {}
 _ANSWERS: tuple[type[Schema], ...] = (
     ChatCompletionChunk,
     ErrorResponse,
@@ -134,16 +75,16 @@ _ANSWERS: tuple[type[Schema], ...] = (
 )
 
 
-def describe_body(schema: type[Schema]) -> dict[str, Any]:
+def describe_body(schema: type[Schema], media_type: str = "application/json") -> dict[str, Any]:
     """Describe the body of an operation, which FastAPI cannot infer where a route reads it itself."""
+    _bodies[schema.__name__] = schema
     reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": reference}}}}
 
 
 def describe_form(schema: type[Schema]) -> dict[str, Any]:
     """Describe the body of an operation that is a form."""
-    reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": reference}}}}
+    return describe_body(schema, "multipart/form-data")
 
 
 def describe_bytes() -> dict[int | str, dict[str, Any]]:
@@ -186,9 +127,9 @@ def describe_bodies(app: FastAPI, *, strict: bool) -> None:
     def made() -> dict[str, Any]:
         document = infer()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for name, schema in _definitions(_ANSWERS + _BODIES).items():
+        for name, schema in _definitions([*_ANSWERS, *_bodies.values()]).items():
             schemas.setdefault(name, schema)
-        for name in () if strict else _definitions(_BODIES):
+        for name in () if strict else _definitions(list(_bodies.values())):
             schemas[name].pop("additionalProperties", None)
         add_examples(document)
         add_overview(document)
