@@ -12,8 +12,7 @@ from caravan.engine.media.mapped import MappedRun, with_runs
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
 from caravan.engine.output.progress import ProgressTeller
-from caravan.engine.output.replay import Replay
-from caravan.engine.output.token_probes import TokenProbes
+from caravan.engine.output.prompt_rows import PromptRows
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import AdapterSet, GenerationRequest, SamplingParams
 from caravan.engine.sampling.sampler import Sampler
@@ -24,7 +23,7 @@ _USUAL_ANSWER = 256
 # Log probabilities of its prompt that may come with a sequence's first output: a step finds as many anew.
 FEW_SCORES = 64
 
-Scores = PromptScores | TokenProbes | Replay | None
+Scores = PromptRows | None
 # Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
 Turn = tuple[int, float, int]
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from caravan.engine.media.keys import is_media
+from caravan.engine.output.prompt_rows import PromptRows
 from caravan.engine.outputs import TokenLogprob
 from caravan.engine.sampling.candidates import Floats, Ids, LogSoftmax
 
@@ -105,34 +106,21 @@ class PromptLogprobBuffer:
             self._weight -= self._nodes.pop(key).weight
 
 
-class PromptScores:
+class PromptScores(PromptRows):
     """The log probabilities of one prompt, each with the `num_top` likeliest tokens, as they become known.
 
     `entries` begins with the second token; the first has nothing before it. Where there are cells of images
-    among `token_ids`, these and the tokens right behind them have NOTHING. `num_last_rows` is how many rows
-    of logits are wanted at the prompt's end whatever others have found.
+    among `token_ids`, these and the tokens right behind them have NOTHING.
     """
 
-    num_last_rows = 1
-
     def __init__(self, book: PromptLogprobBuffer, token_ids: Sequence[int], salt: str, num_top: int) -> None:
+        super().__init__(len(token_ids), 1)
         self._book = book
         self._token_ids = token_ids
         self._num_top = num_top
         self._has_media = any(map(is_media, token_ids))
         self._keys: list[Key] = [(salt, token_ids[0])]
-        self.entries: list[TokenLogprob] = []
         self._pass_media()
-
-    @property
-    def next_position(self) -> int:
-        """Where the first token stands that has no entry yet."""
-        return 1 + len(self.entries)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every token has its entry."""
-        return self.next_position >= len(self._token_ids)
 
     def recall(self) -> None:
         """Take over what the book knows."""
@@ -147,8 +135,7 @@ class PromptScores:
                 break
             if (has := node.entry.num_top) < num_top and node.entry.token_id >= 0:
                 break
-            self._keys.append(key)
-            self.entries.append(node.entry if has == num_top else node.entry.with_top(num_top))
+            self._add(key, node.entry if has == num_top else node.entry.with_top(num_top))
             number = node.number
         self._pass_media()
 
@@ -156,23 +143,8 @@ class PromptScores:
         """Note that what is known of the prompt is used."""
         self._book.touch(self._keys)
 
-    def num_rows(self, start: int, num_tokens: int) -> int:
-        """Count the rows of logits that are wanted of the tokens from `start` on; they are the last of them,
-        apart from the row of the prompt's last token.
-        """
-        end = min(start + num_tokens, len(self._token_ids) - 1)
-        return max(0, end - max(start, self.next_position - 1))
-
-    def num_fitting(self, start: int, num_rows: int) -> int | None:
-        """Tell how many tokens from `start` on want no more rows than this; None for any number."""
-        end = max(start, self.next_position - 1) + num_rows
-        return None if end >= len(self._token_ids) - 1 else end - start
-
     def take(self, rows: Floats, ids: Ids) -> None:
-        """Note the rows of logits [num_rows, vocab_size] that come next; `ids` are all token ids.
-
-        Raises ValueError when a logit is no number.
-        """
+        """Note how likely rows make the tokens that follow them."""
         here = self._last_node()
         for row in rows:
             token_id = self._token_ids[self.next_position]
@@ -193,9 +165,13 @@ class PromptScores:
 
     def _note(self, here: _Node, entry: TokenLogprob) -> _Node:
         key = (here.number, self._token_ids[self.next_position])
+        self._add(key, entry)
+        return self._book.put(key, entry)
+
+    def _add(self, key: Key, entry: TokenLogprob) -> None:
         self._keys.append(key)
         self.entries.append(entry)
-        return self._book.put(key, entry)
+        self.next_position += 1
 
     def _pass_media(self) -> None:
         """Note that there is nothing to tell where no row of a token comes before."""
