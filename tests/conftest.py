@@ -13,6 +13,7 @@ import llama_cpp
 import pytest
 import trustme
 from caravan.chat.rendering.client import TemplateProcess
+from caravan.runtime import gc_tuning
 from caravan.runtime.machine import usable_cores
 
 from tests.clock import Clock
@@ -27,6 +28,14 @@ for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         is_interrupt = ignored is signal.SIGINT
         signal.signal(ignored, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
+
+# Thousands of tests are millions of objects, and Python would look through them again and again.
+gc_tuning.look_rarely()
+
+
+def pytest_collection_finish() -> None:
+    """Keep the tests themselves out of all collections of garbage."""
+    gc_tuning.keep()
 
 
 @pytest.hookimpl(optionalhook=True)
