@@ -197,6 +197,7 @@ class StepThreads:
     def __init__(self, context: DecodingContext, config: EngineConfig) -> None:
         self._context = context
         most = config.num_threads if config.adapts_threads and context.can_change_threads else 1
+        self._is_fixed = most == 1
         self._answers = ThreadTuner(most)
         # A try with fewer would hold up streams beside a prompt.
         self._prompts = ThreadTuner(most, is_limited_by_arithmetic=True)
@@ -209,6 +210,8 @@ class StepThreads:
 
     def begin(self, *, has_prompts: bool) -> bool:
         """Choose the threads of the next step; whether what it takes will say something about others."""
+        if self._is_fixed:
+            return True
         self._tuner = self._prompts if has_prompts else self._answers
         if (wanted := self._tuner.num_threads) != self._num_threads:
             self._context.compute_with(wanted)
@@ -220,6 +223,8 @@ class StepThreads:
         """Learn from the step. Between steps of answers, what has passed is a part of them: drawing and
         writing are quicker, too, where a processor is left for them.
         """
+        if self._is_fixed:
+            return
         is_answer, spent = self._tuner is self._answers, ended - started
         between = started - self._ended if is_answer and self._ended is not None else 0.0
         if is_done:

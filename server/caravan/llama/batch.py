@@ -19,6 +19,8 @@ class Batch:
         self.capacity = capacity
         self.num_tokens = 0
         self.num_outputs = 0
+        # Of all tokens and sequence ids, for whoever checks them: NumPy is slow on a few numbers.
+        self.lowest_token_id = self.highest_token_id = self.highest_seq_id = 0
         self.token_ids: NDArray[np.int32] = np.zeros(capacity, np.int32)
         self.positions: NDArray[np.int32] = np.zeros(capacity, np.int32)
         self.seq_ids: NDArray[np.int32] = np.zeros(capacity, np.int32)
@@ -38,10 +40,17 @@ class Batch:
             raise ValueError(
                 f"a run of {len(token_ids)} tokens does not fit: {start} of {self.capacity} used"
             )
-        self.token_ids[start:end] = token_ids
-        self.positions[start:end] = np.arange(position, position + end - start)
-        self.seq_ids[start:end] = seq_id
-        self.wants_logits[start:end] = 0
+        if end - start == 1:
+            self.token_ids[start], self.positions[start] = token_ids[0], position
+            self.seq_ids[start], self.wants_logits[start] = seq_id, 0
+        else:
+            self.token_ids[start:end] = token_ids
+            self.positions[start:end] = np.arange(position, position + end - start)
+            self.seq_ids[start:end] = seq_id
+            self.wants_logits[start:end] = 0
+        self.lowest_token_id = min(self.lowest_token_id, *token_ids)
+        self.highest_token_id = max(self.highest_token_id, *token_ids)
+        self.highest_seq_id = max(self.highest_seq_id, seq_id)
         if wants_logits:
             self.wants_logits[end - 1] = 1
             self.num_outputs += 1
@@ -57,6 +66,7 @@ class Batch:
         """Forget all tokens."""
         self.num_tokens = 0
         self.num_outputs = 0
+        self.lowest_token_id = self.highest_token_id = self.highest_seq_id = 0
 
     def native(self) -> "llama_cpp.llama_batch":
         """Return the structure for `llama_decode`, valid until the next change."""

@@ -112,6 +112,7 @@ class Context:
         elif saves_ranges and not has_ranges:
             self.ranges = WholeStates(self._pointer)
         self._num_outputs = 0
+        self._logits_at, self._logits = (0, 0), np.empty((0, self.vocab_size), np.float32)
         self.partial: PartialStates | None = None
         # With states and windows both, llama.cpp writes all there is.
         if is_windowed or not (self.can_cut or self.sliding_window):
@@ -214,7 +215,12 @@ class Context:
         """
         if self._num_outputs == 0:
             return np.empty((0, self.vocab_size), np.float32)
-        return rows(llama_cpp.llama_get_logits(self._pointer), self._num_outputs, self.vocab_size)
+        numbers = llama_cpp.llama_get_logits(self._pointer)
+        # They are at the same place after most steps, and to make a view takes longer than to draw.
+        place = ctypes.addressof(numbers.contents), self._num_outputs
+        if place != self._logits_at:
+            self._logits_at, self._logits = place, rows(numbers, self._num_outputs, self.vocab_size)
+        return self._logits
 
     def copy_sequence(self, source: int, target: int, length: int | None) -> None:
         """Let the empty sequence `target` share the first `length` cells of `source`; None shares all.

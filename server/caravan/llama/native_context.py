@@ -46,10 +46,9 @@ def check(batch: Batch, batch_size: int, vocab_size: int, max_sequences: int) ->
     count = batch.num_tokens
     if not 0 < count <= batch_size:
         raise ValueError(f"a batch of {count} tokens, where 1 to {batch_size} are possible")
-    ids = batch.token_ids[:count]
-    if ids.min() < 0 or ids.max() >= vocab_size:
+    if batch.lowest_token_id < 0 or batch.highest_token_id >= vocab_size:
         raise ValueError("the batch has a token id outside the vocabulary")
-    if batch.seq_ids[:count].max() >= max_sequences:
+    if batch.highest_seq_id >= max_sequences:
         raise ValueError("the batch has a sequence id outside the context")
 
 

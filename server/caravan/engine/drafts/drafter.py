@@ -52,7 +52,7 @@ class Drafter:
         self._tokens = tokens
         proposers = Proposers(tokens.token_bytes, Continuations(trees), draft_model)
         self.make_chain: MakeChain = proposers.chain_for
-        self._can_draft = can_draft(context)
+        self._can_draft = config.max_drafted > 0 and can_draft(context)
         self._clock = RowClock()
         self._draft_model = draft_model
         self._began = 0.0
@@ -126,7 +126,7 @@ class Drafter:
 
     def observe(self, work: list[Work], done: list[Work]) -> None:
         """Learn from a step that was to do this `work`, and has got all rows of logits of what is `done`."""
-        if len(done) == len(work) and _are_streams(done):
+        if self._can_draft and len(done) == len(work) and _are_streams(done):
             self._clock.observe(sum(item.num_cells for item in done), self.now() - self._began)
 
     def _foresee(self, work: list[Work], room: int, curve: list[float] | None) -> None:
