@@ -15,7 +15,7 @@ from caravan.engine.running_shares import RunningShares
 from caravan.engine.sequence import Sequence
 from caravan.engine.sequence_status import SequenceStatus
 from caravan.engine.waiting_queue import WaitingQueue
-from caravan.engine.work import Work
+from caravan.engine.work import Work, usual_step
 from caravan.runtime.fair_queue import FairOrder
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
@@ -92,11 +92,12 @@ class Scheduler:
 
     def schedule(self, *, has_live_beside: bool = False) -> list[Work]:
         """Admit whom there is room for, then hand out the budget: fewest missing tokens first, of who has had
-        the least of it where there are several owners.
-
-        Streams that are running get their token in every step that is theirs, and those that were forced with
-        it. What is left goes to prompts. With `has_live_beside`, background work waits.
+        the least of it where there are several owners. Running streams get their token in every step that is
+        theirs, and those that were forced with it; prompts what is left. With `has_live_beside`, background
+        work waits.
         """
+        if not self.waiting.has_ready and (usual := usual_step(self.running)) is not None:
+            return usual
         self._admit(has_live_beside=has_live_beside)
         computing = self._computing(has_live_beside=has_live_beside)
         ready = self._adapter_turns.choose(computing)

@@ -40,6 +40,16 @@ class Work:
         return self.num_scored + self.completes + len(self.draft)
 
 
+def usual_step(running: list[Sequence]) -> list[Work] | None:
+    """Work for streams that all go on by a token, as in almost every step; None where there is a choice."""
+    for sequence in running:
+        if len(sequence.token_ids) - sequence.num_computed_tokens != 1 or sequence.is_background:
+            return None
+        if sequence.lora or sequence.media or sequence.scores is not None or sequence.filling is not None:
+            return None
+    return [Work(sequence, 1, completes=True) for sequence in running]
+
+
 def slices_of_scores(running: Iterable[Sequence]) -> list[TokenOutput]:
     """Tell log probabilities of prompts with this step, ahead of first outputs: as many of each sequence, and
     never none.
