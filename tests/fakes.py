@@ -25,8 +25,8 @@ class FakeContext:
     """Sequences as lists of tokens over counted cells; logits depend on all that a sequence can see.
 
     Without `can_cut` a sequence has a state besides, that of its end. With `keeps_windows` each loses what
-    its next token would not see as soon as it can. Both can be saved with `can_checkpoint`; with
-    `is_all_state`, that is all there is.
+    its next token would not see as soon as it can; `num_window_cells` bounds what it and the others keep.
+    Both can be saved with `can_checkpoint`; with `is_all_state`, that is all there is.
     """
 
     num_cells: int = 4096
@@ -37,6 +37,7 @@ class FakeContext:
     can_checkpoint: bool = False
     is_all_state: bool = False
     keeps_windows: bool = False
+    num_window_cells: int = 0
     end_weight: float = 1.0
     fail_next: bool = False
     num_decoded: int = 0
@@ -105,7 +106,8 @@ class FakeContext:
             return DecodeStatus.FAILED
         count = batch.num_tokens
         assert 0 < count <= batch.capacity
-        if self.num_cells_used + count > self.num_cells:
+        has_windows = self.has_windows_for(count, beside=batch.capacity)
+        if not has_windows or self.num_cells_used + count > self.num_cells:
             return DecodeStatus.NO_ROOM
         self._rows = []
         for i in range(count):
@@ -164,6 +166,11 @@ class FakeContext:
         assert first <= self._first_seen(len(before)), "a window that has moved on"
         self.firsts[seq_id] = max(first, self._first_seen(len(before) + 1))
 
+    def has_windows_for(self, count: int, beside: int = 0) -> bool:
+        """Whether so many cells are free for windows, `beside` of them for a batch."""
+        used = sum(min(len(run), self.sliding_window) for run in self.cells.values())
+        return not self.num_window_cells or used + count <= self.num_window_cells + beside
+
     def _first_seen(self, position: int) -> int:
         return max(0, position - self.sliding_window + 1) if self.keeps_windows else 0
 
@@ -172,6 +179,7 @@ class FakeContext:
         assert length is None or self.can_cut
         run = self.cells[source]
         assert length is None or length <= len(run)
+        assert self.has_windows_for(min(self.sliding_window, len(run) if length is None else length))
         self.cells[target] = list(run[:length])
         self.states[target] = list(self.states.get(source, ()))
         self.firsts[target] = self.firsts.get(source, 0)
@@ -288,6 +296,7 @@ class FakePartialStates:
             assert self.is_all
             context.add_cells(target, state.view(np.int32).tolist())
         else:
+            assert context.has_windows_for(min(context.sliding_window, length))
             context.cells[target] = list(context.cells[source][:length])
         self._restore(target, length, state)
         return True

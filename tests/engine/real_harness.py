@@ -28,7 +28,7 @@ CONTEXT_SIZE = 250
 class RealHarness(Driver):
     """An engine, its context, and everything it has published."""
 
-    keeps_windows: ClassVar[bool] = False
+    num_window_cells: ClassVar[int] = 0
     projector_path: ClassVar[str] = ""
 
     def __init__(
@@ -64,7 +64,7 @@ class RealHarness(Driver):
             num_threads=1,
             num_spare_rows=self.config.num_spare_rows,
             saves_ranges=disk is not None,
-            keeps_windows=self.keeps_windows,
+            num_window_cells=self.num_window_cells,
         )
         self.vectors: list[EmbedOutput] = []
         embedder = make_embedder(self.model, self.config, self.vectors.extend, is_whole=False)
@@ -88,10 +88,11 @@ class RealHarness(Driver):
         """That the free cells are exactly those that llama.cpp still has; leaves the context full."""
         if self.model.memory_kind is MemoryKind.RECURRENT:
             return
-        while self.engine._kv_cache.num_idle >= self.context.max_sequences:
-            self.engine._kv_cache.evict_one()
+        cache, window = self.engine._kv_cache, self.context.sliding_window
+        while cache.num_idle >= self.context.max_sequences or not cache.windows.fit_beside(window):
+            cache.evict_one()
         target = next(i for i in range(self.context.max_sequences) if self.context.min_position(i) < 0)
-        left, position = self.engine._kv_cache.num_free_cells(), 0
+        left, position = cache.num_free_cells(), 0
         while left:
             count = min(left, 64)
             assert self._decode(target, position, count) is DecodeStatus.OK
@@ -110,9 +111,9 @@ class RealHarness(Driver):
 
 
 class WindowsHarness(RealHarness):
-    """The same, where layers with a sliding window keep no more than that."""
+    """The same, where layers with a sliding window keep no more than that, of twelve sequences."""
 
-    keeps_windows = True
+    num_window_cells = 256
 
 
 class Workload:

@@ -29,8 +29,8 @@ Setup = Callable[..., tuple[RealHarness, Workload]]
 
 # Tiles make no difference where memory cannot be cut.
 WITHOUT_TILES = ("mamba", "lfm2")
-# Gemma whose layers with a window keep that and no more, which takes this to be less than all.
-WINDOWS, LEAST_CELLS, MOST_SEQUENCES = "gemma3 windows", 512, 8
+# Gemma whose layers with a window keep that and no more, which is less than so many cells.
+WINDOWS, LEAST_CELLS = "gemma3 windows", 512
 KINDS = (*ARCHITECTURES, WINDOWS)
 
 
@@ -59,7 +59,6 @@ def setup(tiny_models: TinyModels) -> Iterator[Setup]:
             if architecture == WINDOWS:
                 kind = WindowsHarness
                 changes["num_cells"] = max(changes.get("num_cells", 0), LEAST_CELLS)
-                changes["max_sequences"] = min(changes.get("max_sequences", MOST_SEQUENCES), MOST_SEQUENCES)
             harness = kind(path, **changes)
             stack.callback(harness.close)
             if not (library.has_runs_of_rows() or harness.context.has_tiles):

@@ -5,11 +5,12 @@ import dataclasses
 import msgspec
 import pytest
 from caravan.config.engine_config import EngineConfig
+from caravan.llama import library
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.sizing.checkpoint_memory import checkpoint_size, with_checkpoints
 from caravan.sizing.kv_bytes import bytes_per_sequence
 from caravan.sizing.sizes import need
-from caravan.sizing.windows import fewer_sequences, saved_bytes, window_cells, window_layers
+from caravan.sizing.windows import saved_bytes, window_cells, window_layers
 
 from tests.conftest import TinyModels
 from tests.llama.native import Opener, Run, text
@@ -50,42 +51,46 @@ def test_which_layers_keep_windows() -> None:
     assert not any(window_layers(dataclasses.replace(GEMMA, metadata=unknown)))
 
 
+@pytest.fixture(params=[True, False], ids=["chosen", "not chosen"])
+def can_choose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(library, "can_choose_window_cells", lambda: request.param)
+    monkeypatch.setattr(library, "has_gpu", lambda: False)
+    return bool(request.param)
+
+
+@pytest.mark.usefixtures("can_choose")
 def test_windows_are_kept_alone_where_that_is_less() -> None:
     config = EngineConfig(model_path="", num_cells=32768, max_sequences=8, batch_size=512)
     assert window_cells(config, GEMMA) == 9 * 512
     assert window_cells(msgspec.structs.replace(config, batch_size=500), GEMMA) == 9 * 512
-    assert window_cells(msgspec.structs.replace(config, num_cells=9 * 512), GEMMA) == 0
+    assert window_cells(msgspec.structs.replace(config, num_cells=3 * 512), GEMMA) == 0
     for room in (0, 512 * 22 * 1024):
         assert window_cells(msgspec.structs.replace(config, checkpoint_bytes=room), GEMMA) == 0
     sizes = settled(GEMMA, num_cells=32768, context_size=8192, max_sequences=8, max_running=8)
-    assert sizes.config.keeps_windows
+    assert sizes.config.num_window_cells == 9 * 512
     everything = settled(
         GEMMA, num_cells=32768, context_size=8192, max_sequences=8, max_running=8, checkpoint_bytes=0
     )
-    assert not everything.config.keeps_windows
+    assert everything.config.num_window_cells == 0
     saved = (32768 - 9 * 512) * (22 * 1024 + 52)
     assert everything.memory.cells - sizes.memory.cells == saved
 
 
-def test_it_is_known_with_how_many_sequences_windows_spare_memory() -> None:
-    """At the usual sizes llama.cpp would keep more for the windows of all sequences than there are cells."""
-    usual = settled(GEMMA).config
-    assert (usual.num_cells, usual.keeps_windows) == (8192, False)
-    found = fewer_sequences(usual, GEMMA)
-    assert found is not None
-    count, spared = found
-    assert count == 7
-    fewer = settled(GEMMA, max_sequences=count).config
-    assert fewer.keeps_windows
-    assert fewer_sequences(fewer, GEMMA) is None
-    same = {"max_running": 7, "checkpoint_bytes": 64 << 20}
-    kept, less = (settled(GEMMA, max_sequences=number, **same).memory.cells for number in (64, count))
-    assert kept - less == pytest.approx(spared, rel=0.01)
-    for config, header in (
-        (settled(HEADER).config, HEADER),
-        (msgspec.structs.replace(usual, num_cells=1024), GEMMA),
-    ):
-        assert fewer_sequences(config, header) is None
+def test_they_are_half_where_those_of_all_sequences_would_be_more(can_choose: bool) -> None:
+    """Two windows and a batch at least; without the choice llama.cpp has room for those of all."""
+    usual = settled(GEMMA)
+    assert usual.config.num_cells == 8192
+    assert usual.config.num_window_cells == (4096 if can_choose else 0)
+    assert settled(GEMMA, num_cells=16384).config.num_window_cells == (8192 if can_choose else 0)
+    assert settled(GEMMA, num_cells=2048, context_size=2048).config.num_window_cells == (
+        1536 if can_choose else 0
+    )
+    assert settled(GEMMA, num_cells=1536, context_size=1536).config.num_window_cells == 0
+    assert settled(HEADER).config.num_window_cells == 0
+    everything = settled(GEMMA, checkpoint_bytes=0)
+    spared = everything.memory.cells - usual.memory.cells
+    assert spared == (4096 * (22 * 1024 + 52) if can_choose else 0)
+    assert usual.memory.checkpoints == (2048 * 22 * 1024 if can_choose else 0)
 
 
 def test_what_the_operator_set_holds_where_it_makes_sense() -> None:
@@ -106,7 +111,8 @@ def test_by_default_there_are_some_for_each_sequence_in_half_of_what_is_left() -
 
 def test_what_is_settled_stays() -> None:
     config = settled(GEMMA, num_cells=32768, max_sequences=8, max_running=8).config
-    assert config.checkpoint_bytes == 32 * 512 * 22 * 1024
+    # Half of what the windows spare, which is less than four for each sequence.
+    assert config.checkpoint_bytes == (32768 - 9 * 512) // 2 * 22 * 1024
     assert with_checkpoints(config, GEMMA, 0) == with_checkpoints(config, GEMMA, PLENTY) == config
 
 
@@ -137,3 +143,14 @@ def test_layers_of_windows_have_as_many_cells_as_is_estimated(
     context.copy(0, 1)
     assert context.positions(1) == (0, count - 1)
     assert context.decode(Run(2, 0, [1])) == 1
+
+
+@pytest.mark.skipif(not library.can_choose_window_cells(), reason="another build of llama.cpp")
+def test_they_have_as_many_as_they_are_told_to(opened: Opener) -> None:
+    with library.window_cells(256):
+        context = opened("gemma3", n_ctx=2048, swa_full=False)
+    context.compute(Run(0, 0, text(1, 256)))
+    context.copy(0, 1)
+    assert context.decode(Run(2, 0, [1])) == 1
+    # Nobody else is asked for so few.
+    assert opened("gemma3", n_ctx=2048, swa_full=False).decode(Run(2, 0, [1] * 256)) == 0

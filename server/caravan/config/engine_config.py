@@ -24,8 +24,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     together; 0 takes DEFAULT_NUM_CELLS, or `context_size` if that is more. `num_host_cache_tokens` bounds
     idle sequences kept outside of the cells, which takes as much memory a token; None means `num_cells`.
     `checkpoint_bytes` bounds what is kept of places in texts where memory cannot be cut back to them; None
-    leaves it to `caravan.sizing.sizes`, as it does whether the layers that have a window keep no more than
-    that (`keeps_windows`).
+    leaves it to `caravan.sizing.sizes`, as it does how many cells the layers have that have a window
+    (`num_window_cells`; 0 is as many as the others).
     `max_sequences` bounds the sequences known to llama.cpp, running and idle together (at most
     MAX_SEQUENCES), and `max_running` those that run; 0 leaves them to `caravan.sizing.sizes`.
     `max_waiting` bounds the choices that wait beyond `max_running`, and `queue_seconds` how long each may;
@@ -53,7 +53,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     num_cells: int = 0
     num_host_cache_tokens: int | None = None
     checkpoint_bytes: int | None = None
-    keeps_windows: bool = False
+    num_window_cells: int = 0
     batch_size: int = 512
     max_sequences: int = 0
     max_running: int = 0

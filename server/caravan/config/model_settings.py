@@ -61,7 +61,8 @@ class ModelOptions(LlamaOptions):
         ge=0,
         description="Most memory for checkpoints, such as 512MiB: what models with recurrent layers or "
         "sliding windows need to go on from a place in a text. 0: none. Default: four for each of "
-        "--max-sequences, in at most half of the memory that is left. Other models need none.",
+        "--max-sequences, in at most half of the memory that is left, and that windows spare. Other "
+        "models need none.",
         examples=["512MiB"],
     )
     batch_size: PositiveInt = Field(

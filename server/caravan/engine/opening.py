@@ -43,7 +43,7 @@ def opened_context(model: Model, config: EngineConfig) -> Context | None:
             num_spare_rows=config.num_spare_rows,
             saves_ranges=config.disk_cache is not None,
             options=config.context,
-            keeps_windows=config.keeps_windows,
+            num_window_cells=config.num_window_cells,
             adapters=config.adapters,
         )
     except NotGenerativeError as error:

@@ -247,7 +247,9 @@ class Scheduler:
         needed = self._kv_cache.num_new_cells(known, sequence.scope) + _GROWTH_RESERVE
         needed += sequence.num_tokens - len(known)
         holding = [s.seq_id for s in running if s.seq_id is not None]
-        return needed + promised <= self._kv_cache.num_spare_cells(holding)
+        has_cells = needed + promised <= self._kv_cache.num_spare_cells(holding)
+        lengths = (s.num_tokens + _GROWTH_RESERVE for s in (*running, sequence))
+        return has_cells and self._kv_cache.windows.fit(lengths)
 
     def _wait_for_prefix(self, sequence: Sequence) -> bool:
         """Leave a prefix to a running neighbour that is about to compute it, so that this sequence can then

@@ -20,7 +20,6 @@ from caravan.llama.media_batch import MediaBatch
 from caravan.llama.model import MemoryKind, Model
 from caravan.llama.native_context import ContextError, check, made, params_of, rows
 from caravan.llama.sequence_states import RangeStates, WholeStates
-from caravan.llama.windows import window_cells
 
 __all__ = ["Context", "ContextError", "DecodeStatus", "NotGenerativeError", "State"]
 
@@ -50,9 +49,9 @@ class Context:
 
     A model without attention has no cells; it then counts as if each sequence had `num_cells` of its own.
     A batch may ask for a row of logits for each sequence, and for `num_spare_rows` more. With `saves_ranges`
-    there are `ranges`, unless they need an id more than llama.cpp has. With `keeps_windows`, layers with a
-    sliding window keep no more than that of each sequence, where it is less. Of what cannot be cut, there is
-    `partial`.
+    there are `ranges`, unless they need an id more than llama.cpp has. With `num_window_cells`, layers with a
+    sliding window have so many cells alone, and sequences no more there than the window; `num_window_cells`
+    are then those beside a batch. Of what cannot be cut, there is `partial`.
     Calls that would abort the process raise instead. One thread only. Close it before its model.
     """
 
@@ -67,7 +66,7 @@ class Context:
         num_spare_rows: int = 0,
         saves_ranges: bool = False,
         options: ContextOptions = PLAIN_CONTEXT,
-        keeps_windows: bool = False,
+        num_window_cells: int = 0,
         adapters: Iterable[tuple[str, str]] = (),
     ) -> None:
         has_ranges = saves_ranges and model.memory_kind is MemoryKind.ATTENTION
@@ -78,10 +77,11 @@ class Context:
         # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
         params.n_outputs_max = min(num_ids + num_spare_rows, max(batch_size, num_ids))
         has_windows = model.memory_kind is MemoryKind.SLIDING_WINDOW
-        num_window_cells = window_cells(model.sliding_window, max_sequences, batch_size)
-        is_windowed = keeps_windows and has_windows and num_window_cells < num_cells
+        is_windowed = has_windows and 0 < num_window_cells < num_cells
         params.swa_full = not is_windowed
-        self._pointer = made(model, params, options)
+        with library.window_cells(num_window_cells):
+            self._pointer = made(model, params, options)
+        self.num_window_cells = num_window_cells - batch_size if is_windowed else 0
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_free, self._pointer)
         self._memory = llama_cpp.llama_get_memory(self._pointer)
@@ -225,7 +225,8 @@ class Context:
     def copy_sequence(self, source: int, target: int, length: int | None) -> None:
         """Let the empty sequence `target` share the first `length` cells of `source`; None shares all.
 
-        Costs no cells. Raises ValueError where memory cannot be cut and `length` is given.
+        Costs no cells but those of a window. Raises ValueError where memory cannot be cut and `length` is
+        given.
         """
         if length is not None and not self.can_cut:
             raise ValueError("this model's memory can only be copied whole")

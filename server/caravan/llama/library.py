@@ -114,6 +114,29 @@ def has_runs_of_rows() -> bool:
     return "RUNS_OF_ROWS = 1" in system_info()
 
 
+@contextlib.contextmanager
+def window_cells(num_cells: int) -> Generator[None, None, None]:
+    """Have contexts that are made within the block keep so many cells in layers with a sliding window, where
+    `can_choose_window_cells`.
+    """
+    if not can_choose_window_cells():
+        yield
+        return
+    native = llama_cpp.llama_cpp._lib
+    native.caravan_set_window_cells(ctypes.c_uint32(num_cells))
+    try:
+        yield
+    finally:
+        native.caravan_set_window_cells(ctypes.c_uint32(0))
+
+
+def can_choose_window_cells() -> bool:
+    """Whether layers with a sliding window have as many cells as one says
+    (`deploy/build/patches/window-cells.patch`).
+    """
+    return hasattr(llama_cpp.llama_cpp._lib, "caravan_set_window_cells")
+
+
 def has_gpu() -> bool:
     """Tell whether layers can be put elsewhere than on the processor: on a GPU, or on what a worker has.
 

@@ -1,7 +1,7 @@
 """Layers with a sliding window: which of a model they are, and how many cells they need."""
 
 from caravan.config.engine_config import EngineConfig
-from caravan.llama import windows
+from caravan.llama import library, windows
 from caravan.llama.gguf_header import GgufHeader
 from caravan.sizing.kv_bytes import bytes_per_sequence, cell_bytes_of_layers, has_windows
 
@@ -38,16 +38,24 @@ def window_layers(header: GgufHeader) -> tuple[bool, ...]:
 
 
 def window_cells(config: EngineConfig, header: GgufHeader) -> int:
-    """Count the cells of a layer that keeps the window of each sequence, and room for a batch.
+    """Count the cells of a layer that keeps windows alone.
 
     0 where that is not less than all cells, or there is no room for a checkpoint that brings a window back.
     """
     size, room = window_bytes(config, header), config.checkpoint_bytes
     if not size or (room is not None and room < saved_bytes(header, size)):
         return 0
+    # From a GPU every cell of a window would be copied by itself, for checkpoints.
+    can_choose = library.can_choose_window_cells() and not library.has_gpu()
+    sizes = config.num_cells, config.max_sequences, config.batch_size
+    return windows.window_cells(header.count("attention.sliding_window"), *sizes, can_choose=can_choose)
+
+
+def spared_bytes(config: EngineConfig, header: GgufHeader) -> int:
+    """Tell what less is kept in cells by keeping windows alone."""
+    kept = window_cells(config, header)
     window = header.count("attention.sliding_window")
-    count = windows.window_cells(window, config.max_sequences, config.batch_size)
-    return count if count < config.num_cells else 0
+    return (config.num_cells - kept) * window_bytes(config, header) // window if kept else 0
 
 
 def saved_bytes(header: GgufHeader, size: int) -> int:
@@ -66,19 +74,3 @@ def window_bytes(config: EngineConfig, header: GgufHeader) -> int:
     """Tell what the windows of one sequence occupy in all layers."""
     layers = zip(window_layers(header), cell_bytes_of_layers(header, config.context), strict=True)
     return header.count("attention.sliding_window") * sum(size for is_window, size in layers if is_window)
-
-
-def fewer_sequences(config: EngineConfig, header: GgufHeader) -> tuple[int, int] | None:
-    """Tell with how many sequences layers with a window would have half of the cells, and the bytes that this
-    spares beside what checkpoints take; None where there are no such layers, they keep no more than windows,
-    or a single one is too large.
-    """
-    size = window_bytes(config, header)
-    if not size or config.keeps_windows:
-        return None
-    window, half = header.count("attention.sliding_window"), config.num_cells // 2
-    count = (half - config.batch_size) // window
-    cells = windows.window_cells(window, count, config.batch_size)
-    if count < 1:
-        return None
-    return count, (config.num_cells - cells) * size // window

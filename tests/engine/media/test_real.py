@@ -31,7 +31,7 @@ class MediaHarness(RealHarness):
 class WindowsMediaHarness(MediaHarness):
     """The same, where layers with a window keep no more than that."""
 
-    keeps_windows = True
+    num_window_cells = 256
 
 
 @pytest.fixture(params=KINDS)

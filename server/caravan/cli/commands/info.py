@@ -139,14 +139,10 @@ def _raw_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
 
 
 def _window_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
-    """How memory could be spared where layers with a window keep all that the others do."""
-    from caravan.sizing.windows import fewer_sequences
-
+    """What layers with a window keep where it is less than the others do."""
     config = model.sizes.config
-    if found := fewer_sequences(config, model.header):
-        count, spared = found
-        kept = f"layers with one keep all tokens, for {config.max_sequences} sequences"
-        yield "windows", f"{kept}; --max-sequences {count} would spare {shown_bytes(spared)}"
+    if config.num_window_cells:
+        yield "windows", f"layers with one keep {config.num_window_cells} of {config.num_cells} tokens"
 
 
 def _template_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence, Usage, 
 from caravan.engine.kv.radix_tree import CacheScope, Match, RadixTree
 from caravan.engine.kv.reuse import Reuse
 from caravan.engine.kv.sequence_copies import RestingSequence, SequenceCopies
+from caravan.engine.kv.windows import Windows
 
 # An idle sequence is offloaded after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8
@@ -53,6 +54,7 @@ class KVCache:
         self._tree = RadixTree()
         self.checkpoints = Checkpoints(context, self._tree, checkpoint_bytes, end_ids)
         self._reuse = Reuse(context, self._tree, self.checkpoints)
+        self.windows = Windows(context, self._tree)
         self.trees = (self._tree, self._host_cache.tree)
         self._free = list(range(context.max_sequences - 1, -1, -1))
         self._active: dict[int, CacheScope] = {}
@@ -86,8 +88,7 @@ class KVCache:
 
     def num_spare_cells(self, holding: Collection[int] | None = None) -> int:
         """Count the cells that hold nothing or only idle sequences; or those beside what `holding` have."""
-        holding = self._active if holding is None else holding
-        return self._context.num_cells - self._tree.num_cells_of(holding)
+        return self._context.num_cells - self._tree.num_cells_of(self._active if holding is None else holding)
 
     def num_new_cells(self, token_ids: list[int], scope: CacheScope) -> int:
         """Count the spare cells that a newcomer takes: its tokens but those shared with active sequences."""
@@ -123,11 +124,13 @@ class KVCache:
         source = self._reuse.source_of(match, self._idle)
         if source is not None and source in self._idle and self._tree.length(source) == match.length:
             return self._adopt(source, known, scope)
-        if not self._free:
-            if source is not None and len(self._idle) == 1 and source in self._idle and self.shares_prefixes:
-                return self._adopt(source, known, scope)
+        while not self._free or (known and not self.windows.fit_beside(len(known))):
             if not self.evict_one(keep=source):
-                return None
+                if source is not None and source in self._idle and self.shares_prefixes:
+                    return self._adopt(source, known, scope)
+                if not self._free:
+                    return None
+                source, known = None, []
         seq_id = self._free.pop()
         self._active[seq_id] = scope
         if known and not self._reuse.begin(seq_id, source, known):

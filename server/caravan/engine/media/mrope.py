@@ -98,6 +98,7 @@ class PositionedContext:
         self._places = _Places()
         self.num_cells, self.max_sequences = context.num_cells, context.max_sequences
         self.vocab_size, self.sliding_window = context.vocab_size, context.sliding_window
+        self.num_window_cells = context.num_window_cells
         self.can_cut, self.has_tiles = context.can_cut, context.has_tiles
         self.can_offload, self.can_change_threads = context.can_offload, context.can_change_threads
         self.media_width, self.num_position_parts = context.media_width, context.num_position_parts
