@@ -9,15 +9,17 @@ is the model's own, and only a trained model's is prose.
 
 import argparse
 import json
+import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.engine import Engine
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
@@ -28,11 +30,14 @@ from caravan.llama.context import Context, DecodeStatus
 from caravan.llama.model import Model
 from numpy.typing import NDArray
 
+from tests.bench import vocabulary
+from tests.bench.models import ensure_model
 from tests.fakes import no_embedder
 
 ROOT = Path(__file__).parents[2]
-FILE = (ROOT / "server/caravan/engine/scheduler.py").read_text(encoding="utf-8")
-# Lines of it that are rewritten otherwise, all of them near enough to its beginning for short runs.
+_WHOLE = (ROOT / "server/caravan/engine/scheduler.py").read_text(encoding="utf-8")
+# From its constants on, three of which are rewritten otherwise: short runs reach all of them.
+FILE = _WHOLE[_WHOLE.index("_MIN_AWAITED_PREFIX") :][:2000]
 CHANGES = (
     ("_MIN_AWAITED_PREFIX = 16", "_MIN_AWAITED_PREFIX = 24"),
     ("_GROWTH_RESERVE = 8", "_GROWTH_RESERVE = 2 * _MIN_AWAITED_PREFIX"),
@@ -52,9 +57,13 @@ RECORD = {
     "additionalProperties": False,
 }
 RECORDS = GrammarCompiler().from_schema({"type": "array", "items": RECORD, "minItems": 200})
+_PAGE = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+SENTENCES = [line for line in _PAGE.splitlines() if line[:1].isalpha()]
 # What a dictated token's logit is raised by: more than any model's logits are apart.
 _RAISED = 1000.0
-_ROUNDS = 3
+_ROUNDS = 2
+# Of so many tokens, the draft model is made to guess one wrong.
+_WRONG_OF = 5
 
 
 class Case(NamedTuple):
@@ -77,7 +86,7 @@ def cases() -> Iterator[Case]:
         changed = changed.replace(old, new)
     ask = "Rewrite this file with larger limits.\n\n"
     yield Case("a file rewritten, with `prediction`", ask, changed, FILE)
-    yield Case("a file rewritten that the prompt has", ask + FILE[:4000] + "\n\n", changed)
+    yield Case("a file rewritten that the prompt has", f"{ask}{FILE}\n\n", changed)
     yield Case("JSON records by a schema", "People as JSON records.\n\n", _records(), constraint=RECORDS)
     yield Case("an answer that quotes its prompt", _questions(), _answers())
     prose = "Once upon a time there was a lighthouse keeper who"
@@ -99,20 +108,14 @@ def _records() -> str:
     return json.dumps(list(people))
 
 
-def _sentences() -> list[str]:
-    """Sentences of a page of the documentation."""
-    page = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
-    return [line for line in page.splitlines() if line and line[0].isalpha()]
-
-
 def _questions() -> str:
-    return "\n".join(_sentences()[:40]) + "\n\nWhat of this is about processes?\n\n"
+    return "\n".join(SENTENCES[:20]) + "\n\nWhat of this is about processes?\n\n"
 
 
 def _answers() -> str:
     """Quotations of the prompt, each with words of one's own before it."""
     said = ("The page says:", "Further on it adds:", "What is also of use here:", "Then there is this:")
-    quoted = _sentences()[3:40:3]
+    quoted = SENTENCES[3:20:3]
     return "\n".join(f'{said[n % 4]} "{line}" (point {n + 1}).' for n, line in enumerate(quoted))
 
 
@@ -136,9 +139,9 @@ class DictatedContext(Context):
 
 
 class Bench:
-    """An engine over a model, run turn by turn."""
+    """An engine over a model, run turn by turn; a draft model is dictated the same, but for some tokens."""
 
-    def __init__(self, path: Path, num_tokens: int) -> None:
+    def __init__(self, path: Path, num_tokens: int, draft: Path | None = None) -> None:
         self._model = Model(path)
         self._num_tokens = num_tokens
         config = EngineConfig(
@@ -150,17 +153,16 @@ class Bench:
             max_sequences=32,
             max_drafted=16,
         )
-        self._context = DictatedContext(
-            self._model,
-            num_cells=config.num_cells,
-            batch_size=config.batch_size,
-            max_sequences=config.max_sequences,
-            num_threads=1,
-            num_spare_rows=config.num_spare_rows,
-        )
+        self._context = _context(self._model, config)
+        self._guessing = None if draft is None else _context(Model(draft), config)
         self._counts: dict[str, int] = {}
         self._tokens: dict[str, list[int]] = {}
-        self.engine = Engine(self._context, self._model.vocab, config, self._publish, no_embedder())
+        vocab = self._model.vocab
+        guesses = None
+        if self._guessing is not None:
+            end_ids = vocab.end_of_generation_ids
+            guesses = DraftModel(self._guessing, config.batch_size, end_ids, config.step_seconds)
+        self.engine = Engine(self._context, vocab, config, self._publish, no_embedder(), draft_model=guesses)
         self.engine._drafter.now = time.thread_time
         self._number = 0
 
@@ -179,6 +181,8 @@ class Bench:
         answer = vocab.tokenize(case.answer or "", add_special=False, parse_special=False)
         predicted = vocab.tokenize(case.prediction, add_special=False, parse_special=False)
         self._context.text = None if case.answer is None else [*prompt, *answer]
+        if self._guessing is not None:
+            self._guessing.text = [*prompt, *_often_right(answer)]
         most = self._num_tokens if case.answer is None else min(self._num_tokens, len(answer))
         names = [f"{name} {index}" for index in range(case.num_streams)]
         for index, stream in enumerate(names):
@@ -215,11 +219,27 @@ class Bench:
             self._tokens.setdefault(output.request_id, []).extend(output.token_ids)
 
 
-def table(bench: Bench, rounds: int, wanted: str) -> Iterator[str]:
+def _context(model: Model, config: EngineConfig) -> DictatedContext:
+    return DictatedContext(
+        model,
+        num_cells=config.num_cells,
+        batch_size=config.batch_size,
+        max_sequences=config.max_sequences,
+        num_threads=1,
+        num_spare_rows=config.num_spare_rows,
+    )
+
+
+def _often_right(token_ids: list[int]) -> list[int]:
+    """The same, but for one in some."""
+    return [id_ + 1 if place % _WRONG_OF == 0 else id_ for place, id_ in enumerate(token_ids)]
+
+
+def table(bench: Bench, cases: Sequence[Case], rounds: int, wanted: str) -> Iterator[str]:
     """Lines of a Markdown table."""
     yield "| request | tokens/s without | with drafts | ratio | tokens drafted, drawn |"
     yield "| --- | --- | --- | --- | --- |"
-    for case in (case for case in cases() if wanted in case.name):
+    for case in (case for case in cases if wanted in case.name):
         before = bench.engine.stats()
         rates = [bench.rates(case) for _ in range(rounds)]
         after = bench.engine.stats()
@@ -239,12 +259,21 @@ def table(bench: Bench, rounds: int, wanted: str) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drafts", description=__doc__)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--tokens", type=int, default=600, help="most tokens of an answer")
+    parser.add_argument("--draft-model", type=Path, help="of the same vocabulary; else two shapes are a pair")
+    parser.add_argument("--tokens", type=int, default=160, help="most tokens of an answer")
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     parser.add_argument("--only", default="", help="a part of the names of requests")
     options = parser.parse_args()
     bench = Bench(options.model, options.tokens)
-    for line in table(bench, options.rounds, options.only):
+    for line in table(bench, list(cases()), options.rounds, options.only):
+        print(line, flush=True)
+    model, draft = options.model, options.draft_model
+    if draft is None:
+        model, draft = (ensure_model(name, ROOT / "build" / "bench" / "models") for name in ("135m", "15m"))
+    pair = Bench(model, options.tokens, draft)
+    name = f"{draft.stem} guesses for {model.stem}, right {_WRONG_OF - 1} times in {_WRONG_OF}"
+    guessed = Case(name, "Words.\n\n", vocabulary.words(options.tokens, random.Random(0)))
+    for line in list(table(pair, [guessed], options.rounds, options.only))[2:]:
         print(line, flush=True)
     return 0
 

@@ -78,6 +78,8 @@ SHAPES = {
     for shape in (
         Shape("nano", 2, 64, 4, 2, 256, Quantization.F32),
         Shape("nano-q8", 2, 64, 4, 2, 256, Quantization.Q8_0),
+        # Small enough to guess for the next one.
+        Shape("15m", 6, 288, 6, 6, 768, Quantization.Q8_0),
         Shape("135m", 30, 576, 9, 3, 1536, Quantization.Q8_0),
         Shape("0.5b", 24, 896, 14, 2, 4864, Quantization.Q4_0),
         Shape("1.5b", 28, 1536, 12, 2, 8960, Quantization.Q4_0),
