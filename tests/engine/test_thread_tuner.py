@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.thread_tuner import StepThreads, ThreadTuner
 
 from tests.fakes import FakeContext
@@ -145,6 +146,19 @@ def test_prompts_and_answers_have_numbers_of_their_own() -> None:
     assert context.num_threads[-1] == 2
     threads.begin(has_prompts=False)
     assert context.num_threads[-1] == 1
+
+
+def test_a_draft_model_computes_with_as_many_threads_as_steps() -> None:
+    context, own = FakeContext(), FakeContext()
+    guesses = DraftModel(own, 16, frozenset(), step_seconds=1.0)
+    config = EngineConfig(model_path="", num_threads=2, adapts_threads=True)
+    threads = StepThreads(context, config, guesses)
+    for now in range(500):
+        threads.begin(has_prompts=False)
+        took = shared(1)(context.num_threads[-1] if context.num_threads else 2, 1)
+        threads.end(1, float(now), now + took, is_done=True)
+    assert own.num_threads == context.num_threads
+    assert own.num_threads[-1] == 1
 
 
 def test_nothing_is_changed_where_that_is_not_wanted() -> None:

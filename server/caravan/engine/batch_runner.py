@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.media.batches import media_batch
@@ -38,6 +39,7 @@ class BatchRunner:
         finish_full: Callable[[Sequence], None],
         look_at_weights: LookAtWeights,
         has_newcomer: Callable[[], bool],
+        draft_model: DraftModel | None = None,
     ) -> None:
         self._context = context
         self._kv_cache = kv_cache
@@ -46,7 +48,7 @@ class BatchRunner:
         self._look_at_weights = look_at_weights
         self._has_newcomer = has_newcomer
         self._batch = Batch(config.batch_size)
-        self._threads = StepThreads(context, config)
+        self._threads = StepThreads(context, config, draft_model)
 
     def decode(self, work: list[Work]) -> list[Work]:
         """Compute the work, or what is left of it after shedding load.

@@ -79,8 +79,8 @@ class Engine:
             masks,
         )
         self._scheduler = Scheduler(config, self._kv_cache, self._disk.begin, has_tiles=context.has_tiles)
-        hooks = partial(self._finish, reason=FinishReason.LENGTH), look_at_weights, self._inbox.has_newcomer
-        self._batch_runner = BatchRunner(context, config, self._kv_cache, self._scheduler, *hooks)
+        asks = partial(self._finish, reason=FinishReason.LENGTH), look_at_weights, self._inbox.has_newcomer
+        self._batch_runner = BatchRunner(context, config, self._kv_cache, self._scheduler, *asks, draft_model)
         self._row_sampler = RowSampler(
             self._token_space, self._kv_cache, config, self._append, self._finish, self._flush
         )

@@ -9,6 +9,7 @@ import dataclasses
 import time
 
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.interfaces import DecodingContext
 
 # A number of threads is looked at for so many steps and seconds; or given up after a few steps, when it is as
@@ -192,10 +193,15 @@ def _ladder(most: int) -> list[int]:
 class StepThreads:
     """Has each step computed with the threads that are best for its kind: prompts are limited by arithmetic,
     answers by memory. Fixed where the context or the configuration wants that. One thread only.
+
+    A draft model computes between steps, on the same threads: it waits for a busy processor as they do.
     """
 
-    def __init__(self, context: DecodingContext, config: EngineConfig) -> None:
-        self._context = context
+    def __init__(
+        self, context: DecodingContext, config: EngineConfig, draft_model: DraftModel | None = None
+    ) -> None:
+        own: list[DraftModel] = [] if draft_model is None else [draft_model]
+        self._computing: list[DecodingContext | DraftModel] = [context, *own]
         most = config.num_threads if config.adapts_threads and context.can_change_threads else 1
         self._is_fixed = most == 1
         self._answers = ThreadTuner(most)
@@ -214,7 +220,8 @@ class StepThreads:
             return True
         self._tuner = self._prompts if has_prompts else self._answers
         if (wanted := self._tuner.num_threads) != self._num_threads:
-            self._context.compute_with(wanted)
+            for one in self._computing:
+                one.compute_with(wanted)
             self._num_threads = wanted
         self._used = time.thread_time()
         return not self._tuner.is_trying

@@ -63,6 +63,10 @@ class DraftModel:
         # What one more token of each draft took lately; None before the first.
         self.seconds_a_token: float | None = None
 
+    def compute_with(self, num_threads: int) -> None:
+        """Compute with so many threads from now on."""
+        self._context.compute_with(num_threads)
+
     def propose_all(self, wants: Sequence[Want]) -> list[list[int]]:
         """Guess for each; the drafts in the order of the wants, empty where there is none."""
         begun = [self._begin(want) for want in wants]
