@@ -85,7 +85,7 @@ class Sampler:
         self._stages = ordered_stages(params, self._rng, self._infill)
         self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
-        self._native = native_draw(params, len(tokens.ids)) if guide is None else None
+        self._native = native_draw(params, len(tokens.ids))
         self.guide = guide
         self.sum_logprob = 0.0 if params.score else None
         self.last_logprob: TokenLogprob | None = None
@@ -140,7 +140,9 @@ class Sampler:
             token_id = _argmax(logits)
         else:
             self._weigh(logits)
-            drawn = None if self._native is None else self._native(logits, self._rng)
+            # A guide may have come since this was made.
+            native = self._native if self.guide is None else None
+            drawn = None if native is None else native(logits, self._rng)
             token_id = self._admitted(logits, self._staged(logits)) if drawn is None else drawn
         self._note(token_id)
         self._remember(token_id)
