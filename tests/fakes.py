@@ -270,6 +270,8 @@ class FakeRanges:
             return False
         if self.context.num_cells_used + len(tokens) > self.context.num_cells:
             return False
+        if not self.context.has_windows_for(min(self.context.sliding_window, end)):
+            return False
         self.context.add_cells(seq_id, tokens[start - first : end - first])
         return True
 

@@ -146,3 +146,18 @@ def test_an_adapter_is_in_use_before_its_invocation_too() -> None:
     assert harness.context.lora == ()
     assert not harness.engine.forget(lambda _: True, uses=lambda lora: "called" in dict(lora))
     harness.finish()
+
+
+@pytest.mark.parametrize("num_drawn", range(1, 7))
+def test_one_that_goes_on_elsewhere_begins_with_its_invocation_too(num_drawn: int) -> None:
+    """Few of its tokens are missing then, and an adapter begins among them."""
+    prompt = [*STEM, *CALL]
+    whole = by_hand((CALLED,), prompt)
+    drawn = Harness(FakeContext(adapters=ADAPTERS))
+    drawn.run([msgspec.structs.replace(asked("whole", (CALLED,), prompt), tells_token_ids=True)])
+    tokens = tuple(token for o in drawn.outputs for token in o.token_ids)[:num_drawn]
+    harness = Harness(FakeContext(adapters=ADAPTERS))
+    harness.run([asked("plain", (), STEM)])
+    rest = msgspec.structs.replace(asked("rest", (CALLED,), prompt), drawn=(tokens,))
+    assert harness.run([rest])["rest", 0] == whole[num_drawn:]
+    assert harness.run([asked("again", (CALLED,), prompt)])["again", 0] == whole

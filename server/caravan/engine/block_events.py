@@ -27,9 +27,10 @@ class BlocksStored(msgspec.Struct, frozen=True, tag=True):
     """Blocks that can be reused from now on: a piece of one chain, with all of its tokens.
 
     `parent_hash` is that of the block before the first, None at the beginning of a text. `scopes` tells for
-    each block whose text begins to be private in it, as `scope_mark` has it, and "" where none does; there
-    are none where that is so of all. `lora_name` is the adapter that all of it was computed with, where
-    others may know that. A cell of an image has 2^32 - 1 for a token, and its hash tells which.
+    each block whose text begins to be private in it, as `scope_mark` has it, the last where it begins to be
+    of two, and "" where none does; there are none where that is so of all. `lora_name` is the adapter that
+    all of it was computed with, where others may know that. A cell of an image has 2^32 - 1 for a token, and
+    its hash tells which.
     """
 
     block_hashes: tuple[int, ...]
@@ -110,7 +111,7 @@ def stored(blocks: Iterable[tuple[int, Block]]) -> Iterator[BlocksStored]:
 
 
 def _stored(run: list[tuple[int, Block]]) -> BlocksStored:
-    scopes = tuple(next(filter(None, map(scope_mark, block.keys)), "") for _, block in run)
+    scopes = tuple(next(filter(None, map(scope_mark, reversed(block.keys))), "") for _, block in run)
     return BlocksStored(
         block_hashes=tuple(name for name, _ in run),
         parent_hash=run[0][1].parent_hash,

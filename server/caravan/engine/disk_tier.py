@@ -131,7 +131,9 @@ class DiskTier:
         if start < sequence.num_computed_tokens:
             self._kv_cache.restart(sequence.seq_id)
             sequence.fill(0, 0)
-        while self._kv_cache.num_free_cells() < piece.chunk.count:
+        while self._kv_cache.num_free_cells() < piece.chunk.count or not self._kv_cache.windows.fit_beside(
+            piece.end
+        ):
             if not self._kv_cache.evict_one():
                 return False
         if not self._ranges.restore(sequence.seq_id, piece.body, start, piece.end):

@@ -1,5 +1,6 @@
 """Streams that go on by several tokens at once, which nobody had to draw."""
 
+from caravan.engine.activation import num_until_next
 from caravan.engine.media.turns import num_until_image
 from caravan.engine.sequence import Sequence
 from caravan.engine.work import Work
@@ -20,6 +21,8 @@ def forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[
         if count > _MAX_RUN or count > budget or not sequence.is_streaming or sequence.wants_scores:
             continue
         if sequence.media and num_until_image(sequence, count) < count:
+            continue
+        if num_until_next(sequence.stages, sequence.num_computed_tokens) < count:
             continue
         runs.append(Work(sequence, count, completes=True))
         budget -= count

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.activation import stages_of
+from caravan.engine.activation import Stages, stages_of
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.continuation import (
@@ -121,7 +121,8 @@ class SequenceFactory:
             raise RefusedError(fault, FinishReason.ERROR)
         try:
             media = mapped(request, self._media_limits) if request.media else ()
-            return [self._sequence(request, index, media) for index in request.indexes]
+            stages = stages_of(request.lora, self._adapters, request.token_ids)
+            return [self._sequence(request, index, media, stages) for index in request.indexes]
         except MediaError as error:
             raise RefusedError(str(error), FinishReason.ERROR) from error
         except ContinuationError as error:
@@ -161,12 +162,14 @@ class SequenceFactory:
         """Make no more masks."""
         self._thread.close(wait=False)
 
-    def _sequence(self, request: GenerationRequest, index: int, media: tuple[MappedRun, ...]) -> Sequence:
+    def _sequence(
+        self, request: GenerationRequest, index: int, media: tuple[MappedRun, ...], stages: Stages
+    ) -> Sequence:
         self._num_arrivals += 1
         is_led = request.constraint is None and request.reasoning is not None
         guide = self._guide(request, index, None) if is_led else None
         detokenizer = self._detokenizer(request, index)
-        sampler, scores = self._sampler(request, index, guide)
+        sampler, scores = self._sampler(request, index, guide, stages)
         drafting = self._draft(request)
         sequence = Sequence(
             remaining(request),
@@ -177,13 +180,15 @@ class SequenceFactory:
             scores,
             drafting,
             media,
-            stages_of(request.lora, self._adapters, request.token_ids),
+            stages,
         )
         if request.drawn:
             sequence.take_over(standing(request, index))
         return sequence
 
-    def _sampler(self, request: GenerationRequest, index: int, guide: Guide | None) -> tuple[Sampler, Scores]:
+    def _sampler(
+        self, request: GenerationRequest, index: int, guide: Guide | None, stages: Stages
+    ) -> tuple[Sampler, Scores]:
         """Make a sampler; one that has to see the rows of what stands already gets them."""
         prompt, token_ids = split_prompt(request)[0], standing(request, index)
         # An image is no token that could be repeated.
@@ -194,7 +199,7 @@ class SequenceFactory:
         else:
             sampler = TracedSampler(*known, num_candidates=request.num_traced)
         if not token_ids:
-            return sampler, self._prompt_scores(request)
+            return sampler, self._prompt_scores(request, stages)
         if is_replayed(request, index):
             return sampler, Replay([*prompt, *token_ids], len(token_ids), sampler.follow)
         sampler.stand(token_ids)
@@ -208,14 +213,14 @@ class SequenceFactory:
         read_over(detokenizer, standing(request, index), request.params.min_tokens)
         return detokenizer
 
-    def _prompt_scores(self, request: GenerationRequest) -> Scores:
+    def _prompt_scores(self, request: GenerationRequest, stages: Stages) -> Scores:
         if request.probes:
             return TokenProbes(request.token_ids, request.probes)
         if request.num_prompt_logprobs is None:
             return None
         cells = cells_of(request.token_ids, request.media) if request.media else request.token_ids
-        scope = scope_of(request, stages_of(request.lora, self._adapters, request.token_ids))
-        return PromptScores(self._scores, cells, scope.name, request.num_prompt_logprobs)
+        scope = scope_of(request, stages).name
+        return PromptScores(self._scores, cells, scope, request.num_prompt_logprobs)
 
     def _guide(self, request: GenerationRequest, index: int, mask: TokenMask | None) -> Guide:
         space_ids = _NONE if mask is None else self._factory.space_ids

@@ -28,9 +28,9 @@ class Memory:
         self.context = FakeContext(can_cut=False, can_checkpoint=True, **changes)  # type: ignore[arg-type]
         self.cache = KVCache(self.context, num_host_cache_tokens, 0, capacity, {END})
 
-    def begin(self, tokens: list[int], name: str = "") -> Allocation:
+    def begin(self, tokens: list[int], scope: CacheScope | str = "") -> Allocation:
         """Compute a prompt, piece by piece, and keep it running."""
-        scope = CacheScope(name)
+        scope = CacheScope(scope) if isinstance(scope, str) else scope
         allocation = self.cache.allocate(tokens, scope)
         assert allocation is not None
         computed = allocation.num_cached_tokens
@@ -46,9 +46,9 @@ class Memory:
         assert self.cache.audit() == []
         return allocation
 
-    def warm(self, tokens: list[int], name: str = "") -> int:
+    def warm(self, tokens: list[int], scope: CacheScope | str = "") -> int:
         """Compute a prompt and leave it idle; how much of it was there already."""
-        allocation = self.begin(tokens, name)
+        allocation = self.begin(tokens, scope)
         self.cache.retire(allocation.seq_id)
         return allocation.num_cached_tokens
 

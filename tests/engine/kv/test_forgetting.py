@@ -51,6 +51,17 @@ def test_cells_and_copies_of_it_are_forgotten(*, is_offloaded: bool) -> None:
     assert known == [True, False, False, True, False]
 
 
+def test_checkpoints_of_one_that_began_within_a_text_are_forgotten() -> None:
+    memory = StateMemory(is_all_state=True)
+    scope = CacheScope(f"{name_of_set(ONE)}\00040", 40)
+    memory.warm([*PROMPT, 9, 1, 2, 3, *PROMPT])
+    memory.warm([*PROMPT, 9, 1, 2, 3, *PROMPT], scope)
+    assert memory.warm([*PROMPT, 9, 7], scope) > 40
+    memory.cache.forget(is_of_one)
+    assert memory.warm([*PROMPT, 9, 7], scope) <= 40
+    assert memory.warm([*PROMPT, 9, 7]) > 40
+
+
 def test_checkpoints_of_it_are_forgotten() -> None:
     memory = StateMemory()
     for name in ("", name_of_set(ONE)):

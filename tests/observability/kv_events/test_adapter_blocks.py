@@ -19,11 +19,11 @@ TEXT = list(range(200))
 SIZE = 64
 
 
-def events_of(name: str) -> list[object]:
+def events_of(scope: str | CacheScope) -> list[object]:
     """What an engine tells of a sequence in a scope, in two steps, and of its end; what of that is public."""
     tree, tracker = RadixTree(), BlockTracker(b"root", SIZE)
     public = PublicBlocks(lambda: ("sql", "one"))
-    keys = CacheScope(name).keys(TEXT)
+    keys = (CacheScope(scope) if isinstance(scope, str) else scope).keys(TEXT)
     tracker.watch(tree)
     tree.insert(0)
     told: list[object] = []
@@ -73,3 +73,13 @@ def test_blocks_that_are_gone_are_told_of_once() -> None:
     assert [e.lora_name for e in public.of([event]) if isinstance(e, BlocksStored)] == ["sql"]
     assert list(public.of([BlocksRemoved((name,))])) == [BlocksRemoved((name,))]
     assert not public._by_adapter
+
+
+@pytest.mark.parametrize("start", [40, 64, 70, 130])
+def test_what_others_go_on_to_compute_is_not_told(start: int) -> None:
+    """An activated adapter begins in the middle of a text."""
+    first, both = (name_of_set(lora) for lora in ((("sql", 1.0),), (("one", 1.0), ("sql", 1.0))))
+    inner = CacheScope(f"{both}\0{start}\0", start, CacheScope(first))
+    told = [event for event in events_of(inner) if isinstance(event, BlocksStored)]
+    assert all(event.lora_name == "sql" for event in told)
+    assert [token for event in told for token in event.token_ids] == TEXT[: start // SIZE * SIZE]

@@ -106,8 +106,8 @@ class Checkpoints:
         self._stops.pop(seq_id, None)
 
     def forget_passing(self) -> None:
-        """Forget those of texts that end with the engine: with adapters, or of one request alone."""
-        self._store.forget(lambda keys: not num_lasting(keys[:1], with_private=True))
+        """Forget those of texts with adapters, images, or what is one request's alone."""
+        self._store.forget(lambda keys: num_lasting(keys, with_private=True) < len(keys))
 
     def clear(self) -> None:
         """Forget everything."""

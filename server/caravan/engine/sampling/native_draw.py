@@ -36,12 +36,12 @@ def native_draw(params: SamplingParams, vocab_size: int) -> NativeDraw | None:
     """Make the native draw of these parameters, if there is one."""
     if not rows.has_kernel() or not _is_covered(params) or not _agrees():
         return None
-    top_k = max(params.top_k, params.min_keep) if params.top_k > 0 else 0
+    stages = stage_names(params)
     draw = rows.RowDraw(
         vocab_size,
-        top_k=top_k,
-        top_p=params.top_p,
-        min_p=math.log(params.min_p) if params.min_p > 0 else -math.inf,
+        top_k=max(params.top_k, params.min_keep) if "top_k" in stages else 0,
+        top_p=params.top_p if "top_p" in stages else 1.0,
+        min_p=math.log(params.min_p) if "min_p" in stages else -math.inf,
         min_keep=params.min_keep,
         temperature=max(params.temperature, float(np.finfo(np.float32).tiny)),
     )

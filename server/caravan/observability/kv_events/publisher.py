@@ -75,7 +75,11 @@ class PublicBlocks:
         if event.parent_hash in self._private:
             count = 0
         elif lora_name is not None:
-            self._by_adapter.update(dict.fromkeys(event.block_hashes, lora_name))
+            # Others may begin to compute in a later block.
+            first = 1 if event.parent_hash is None else 0
+            others = (place for place, scope in enumerate(event.scopes) if scope and place >= first)
+            count = next(others, count)
+            self._by_adapter.update(dict.fromkeys(event.block_hashes[:count], lora_name))
         elif event.scopes:
             count = next(index for index, scope in enumerate(event.scopes) if scope)
         self._private.update(event.block_hashes[count:])

@@ -28,6 +28,7 @@ WITHOUT_EFFECT = frozenset(
         "projector_path",
         "context_size",
         "num_cells",
+        "num_window_cells",
         "num_host_cache_tokens",
         "checkpoint_bytes",
         "batch_size",
