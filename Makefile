@@ -94,7 +94,7 @@ audit: $(VENV)/.packages .venv-audit/.packages  ## look for tampered packages, l
 bench: $(VENV)/.bench  ## measure beside llama-server; ARGS=--quick for two minutes
 	$(BIN)/python -m tests.bench $(ARGS)
 
-gpu-check: $(VENV)/.packages  ## build for the GPU at hand, compare logits, and measure; nine minutes at most
+gpu-check: $(VENV)/.packages  ## build for the GPU at hand, compare logits, and measure; nine minutes at most, once installed
 	$(BIN)/python -m tests.bench.gpu_check $(ARGS)
 
 lint: $(VENV)/.packages  ## check style and formatting

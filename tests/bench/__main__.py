@@ -76,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--quick", action="store_true", help="one short repeat of most workloads")
-    mode.add_argument("--full", action="store_true", help="all of it (default)")
-    parser.add_argument("--models", action="store_true", help="real models and larger shapes alone")
+    mode.add_argument("--full", action="store_true", help="all but those of --models (default)")
+    parser.add_argument("--models", action="store_true", help="real models and larger shapes instead")
     parser.add_argument(
         "--workloads",
         nargs="+",

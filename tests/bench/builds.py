@@ -50,8 +50,7 @@ def ensure_peers(folder: Path, *, with_stock: bool = False, backend: Backend = B
     """Fetch and build what is not there yet; the first time takes minutes. Raises BuildError."""
     plan = native.make_plan(backend)
     has_amx = "AMX_INT8 = 1" in library.system_info()
-    # Another recipe patches another source.
-    root, binaries = _built(plan, folder / f"peers-{plan.digest[:8]}", _TARGETS, has_amx=has_amx)
+    root, binaries = _built(plan, peers_folder(folder, plan), _TARGETS, has_amx=has_amx)
     stock = None
     if with_stock:
         place = folder / f"stock-{plan.version}"
@@ -59,6 +58,11 @@ def ensure_peers(folder: Path, *, with_stock: bool = False, backend: Backend = B
     amx = "with" if has_amx else "without"
     description = f"llama.cpp of {source.PACKAGE} {plan.version}, {amx} AMX"
     return Peers(binaries, root / "examples" / "server" / "server.py", description, stock)
+
+
+def peers_folder(folder: Path, plan: Plan) -> Path:
+    """Where the peers of a plan are built: another recipe patches another source."""
+    return folder / f"peers-{plan.digest[:8]}"
 
 
 def _built(

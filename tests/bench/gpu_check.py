@@ -1,4 +1,4 @@
-"""What a GPU makes of all this, within nine minutes: `make gpu-check`.
+"""What a GPU makes of all this, within nine minutes once we are installed: `make gpu-check`.
 
 Each step is a process with its own limit of time, so one that fails leaves the outcome of the others; that is
 written after each step. llama.cpp is compiled once, for the GPU at hand: `llama-server` and we share it.
@@ -17,10 +17,11 @@ from pathlib import Path
 import msgspec
 from caravan.llama import devices
 
+from deploy.build import native
 from deploy.build.recipe import Backend
 from tests.bench import machine
 from tests.bench.asking import post, short
-from tests.bench.builds import Peers, ensure_peers
+from tests.bench.builds import Peers, ensure_peers, peers_folder
 from tests.bench.measures import measure
 from tests.bench.models import ensure_model
 from tests.bench.plan import Outcome, Plan
@@ -106,7 +107,8 @@ def _devices() -> int:
 
 
 def _serve(name: str, folder: Path) -> int:
-    """Answer 1, 16 and 64 clients, and print a table of it."""
+    """Answer 1, 16 and 64 clients, and print a table of it; the status says whether all got an answer."""
+    first_error = ""
     sizes = Sizes(
         model=ensure_model(MODEL, folder / "models"),
         context=_CONTEXT,
@@ -124,10 +126,12 @@ def _serve(name: str, folder: Path) -> int:
                 command, input=msgspec.json.encode(plan), stdout=subprocess.PIPE, check=True
             )
             found = measure(msgspec.json.decode(answer.stdout, type=Outcome))
+            first_error = first_error or found.first_error
             values = (found.tokens_per_second, found.ttft_p50, found.ttft_p95, found.gap_max)
             cells = [str(count), *map(number, values), str(found.num_errors)]
             print(f"| {' | '.join(cells)} |", flush=True)
-    return 0
+    print(first_error)
+    return int(first_error != "")
 
 
 def _do(name: str, folder: Path) -> int:
@@ -151,28 +155,28 @@ def command_of(step: Step, folder: Path, library: Path | None) -> list[str]:
     return [*own, sys.executable, *arguments]
 
 
-def _libraries(folder: Path) -> Path | None:
-    """Where the build for the GPU is, the newest of several."""
-    found = sorted(
-        folder.glob("peers-*/llama.cpp/bin/libggml-cuda.so"), key=lambda path: path.stat().st_mtime
-    )
-    return found[-1].parent if found else None
+def _library(folder: Path) -> Path:
+    """Where the build for the GPU is. Raises BuildError where there can be none."""
+    return peers_folder(folder, native.make_plan(Backend.CUDA)) / "llama.cpp" / "bin"
 
 
 def main() -> int:
     """Do all steps; the exit status says whether all have passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.gpu_check", description=__doc__)
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="builds and models")
-    parser.add_argument("--step", choices=[step.name for step in STEPS], help="this one alone, without limit")
+    # For our own processes, which have the library that a step wants.
+    parser.add_argument("--step", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
         return _do(options.step, options.folder)
     results = options.folder / "results"
     results.mkdir(parents=True, exist_ok=True)
     done: list[Done] = []
+    library = None
     for step in STEPS:
-        library = _libraries(options.folder) if "build" in step.needs else None
         done.append(run(step, command_of(step, options.folder, library), done))
+        if (step.name, done[-1].outcome) == ("build", "passed"):
+            library = _library(options.folder)
         print(f"{step.name}: {done[-1].outcome}, {done[-1].seconds:.0f} s", file=sys.stderr, flush=True)
         (results / "gpu-check.json").write_bytes(msgspec.json.encode(done))
         (results / "gpu-check.md").write_text(markdown(done, machine.describe()))

@@ -25,7 +25,6 @@ def _pair(model: str, title: str, one: Scripts, eight: Scripts, tokens: int) -> 
             scripts=scripts,
             raw_decode=(clients, tokens),
             targets=(faster(1.0),),
-            is_quick=False,
         )
 
 

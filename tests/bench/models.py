@@ -6,6 +6,7 @@ vocabulary's words: no text ends before its limit. Real models are those of `tes
 
 import contextlib
 import enum
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +105,7 @@ class NoModelError(Exception):
 
 
 def ensure_model(name: str, folder: Path) -> Path:
-    """The file of a model, that of a shape written unless it is there. Raises NoModelError."""
+    """The file of a model, that of a shape written unless it is there and has room. Raises NoModelError."""
     if name in REAL:
         if not REAL[name].exists():
             raise NoModelError(f"{REAL[name].name} is not here: python -m tests.real.materials")
@@ -112,19 +113,24 @@ def ensure_model(name: str, folder: Path) -> Path:
     path = folder / f"{name}-{_RECIPE}.gguf"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        shape = _RANKER if name == RANKER else SHAPES[name]
+        if shape.num_bytes > (free := shutil.disk_usage(folder).free):
+            sizes = f"{shape.num_bytes / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free"
+            raise NoModelError(f"it takes {sizes} in {folder}")
         draft = path.with_suffix(".part")
-        if name == RANKER:
-            write_ranker(draft)
-        else:
-            write_model(draft, SHAPES[name])
-        draft.replace(path)
+        try:
+            (write_ranker if name == RANKER else write_model)(draft, shape)
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise NoModelError(f"it could not be written: {error}") from error
     return path
 
 
 def write_model(path: Path, shape: Shape, seed: int = 0) -> None:
     """Write a model that generates; equal seeds give equal files."""
-    # What is drawn goes to the disk, not into memory.
-    writer = gguf.GGUFWriter(path, shape.family.value, use_temp_file=True)
+    # In memory until it is written: a file between would take as much of the disk again.
+    writer = gguf.GGUFWriter(path, shape.family.value, use_temp_file=False)
     _add_fields(writer, shape)
     vocabulary.add_to(writer)
     weights = Weights(writer, shape.quantization, np.random.default_rng(seed))

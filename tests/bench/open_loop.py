@@ -107,6 +107,8 @@ def point(server: str, rate: float, seconds: float, exchanges: Sequence[Exchange
 def measured(server: Server, rate: float, seconds: float) -> Point:
     """Send what arrives at a rate, and wait for all answers."""
     scripts = list(arrivals(rate, seconds, random.Random(f"open loop/{rate}")))
+    if not scripts:
+        return point(server.name, rate, seconds, [])
     plan = Plan(port=server.port, path=COMPLETIONS, scripts=scripts)
     command = [sys.executable, "-m", "tests.bench.client"]
     done = subprocess.run(command, input=msgspec.json.encode(plan), stdout=subprocess.PIPE, check=True)

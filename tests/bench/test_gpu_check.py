@@ -1,12 +1,17 @@
 """Steps of the check of a GPU end in time, and leave what the others found."""
 
 import sys
+from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
 from tests.bench import gpu_check
 from tests.bench.gpu_check import STEPS, Done, Step
+from tests.bench.servers import OURS
 
 
 def python(code: str) -> list[str]:
@@ -42,12 +47,33 @@ def test_a_step_is_left_out_when_another_failed() -> None:
 
 
 def test_steps_after_the_build_take_its_library(tmp_path: Path) -> None:
-    assert gpu_check._libraries(tmp_path) is None
     binaries = tmp_path / "peers-1" / "llama.cpp" / "bin"
-    binaries.mkdir(parents=True)
-    (binaries / "libggml-cuda.so").touch()
-    assert gpu_check._libraries(tmp_path) == binaries
     logits = next(step for step in STEPS if step.name == "logits")
     command = gpu_check.command_of(logits, tmp_path, binaries)
     assert command[:2] == ["env", f"LLAMA_CPP_LIB_PATH={binaries}"]
     assert command[-2:] == ["deploy.build.first_prompt", "--gpu"]
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """A server that is up, and refuses all."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_error(400)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_that_refuses_all_has_not_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu_check, "ensure_model", lambda *_: tmp_path)
+    monkeypatch.setattr(gpu_check, "_peers", lambda _: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as refusing:
+        Thread(target=refusing.serve_forever, daemon=True).start()
+        server = SimpleNamespace(port=refusing.server_port)
+        monkeypatch.setattr(gpu_check, "running", lambda *_: nullcontext(server))
+        assert gpu_check._do(OURS, tmp_path) == 1
+        refusing.shutdown()
+    assert "status 400" in capsys.readouterr().out

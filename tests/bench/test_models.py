@@ -1,7 +1,9 @@
 """The generated vocabulary and models are what they claim to be."""
 
 import random
+import resource
 from pathlib import Path
+from types import SimpleNamespace
 
 import gguf
 import numpy as np
@@ -62,6 +64,25 @@ def test_a_model_that_ranks(tmp_path: Path) -> None:
     finally:
         context.close()
         model.close()
+
+
+@pytest.mark.parametrize("name", ["nano-q8", models.RANKER])
+def test_a_disk_without_room_is_no_model(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    with pytest.raises(models.NoModelError, match=r"GB of disk"):
+        models.ensure_model(name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_becomes_full_keeps_no_draft(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_000, limits[1]))
+    try:
+        with pytest.raises(models.NoModelError, match="could not be written"):
+            models.ensure_model("nano", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def draw(context: Context, token_ids: list[int], count: int) -> list[int]:

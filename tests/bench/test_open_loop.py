@@ -6,6 +6,8 @@ import random
 import statistics
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.bench import open_loop
 from tests.bench.client import run
 from tests.bench.plan import Exchange, Plan, Script
 from tests.bench.plot import curves
-from tests.bench.servers import free_port
+from tests.bench.servers import Server, free_port
 
 
 def exchange(first: float, ended: float, tokens: int, error: str = "") -> Exchange:
@@ -61,6 +63,11 @@ def test_only_answers_in_time_are_good() -> None:
     assert (found.goodput, found.share, found.num_errors) == (0.2, 0.4, 1)
     text = open_loop.markdown([found], "a machine")
     assert "| ours | 0.50 | 0.200 | 0.40 |" in text
+
+
+def test_a_rate_at_which_nothing_arrives_is_a_point_without_answers() -> None:
+    found = open_loop.measured(cast(Server, SimpleNamespace(name="ours", port=0)), 0.01, 0.01)
+    assert (found.goodput, found.ttft_p50, found.num_errors) == (0.0, None, 0)
 
 
 def test_a_client_starts_when_its_request_arrives() -> None:

@@ -231,7 +231,6 @@ ALL = (
         targets=(faster(2.0),),
         is_quick=False,
     ),
-    *MODEL_ROWS,
 )
 
-BY_NAME = {workload.name: workload for workload in ALL}
+BY_NAME = {workload.name: workload for workload in (*ALL, *MODEL_ROWS)}
