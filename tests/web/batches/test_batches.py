@@ -1,5 +1,6 @@
 """`/v1/batches`: what OpenAI's own client sends and reads, over a scripted model."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from caravan.config.settings import Settings
 from caravan.engine.params import BACKGROUND_PRIORITY
 from caravan.errors import EngineFailedError, OverloadedError
 from caravan.web.app import create_app
+from caravan.web.dependencies import Services
+from caravan.web.services import open_stores
 from fastapi.testclient import TestClient
 from openai.types import Batch
 
@@ -362,3 +365,19 @@ def test_several_ingresses_without_a_common_folder_have_none(engine: ScriptedEng
         for path in ("/v1/files", "/v1/batches"):
             answer = client.get(path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_supported")
+
+
+def test_batches_that_are_not_served_are_not_looked_after(
+    engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(Settings(), registry_over(loaded_model(engine)), has_batches=False)
+
+    async def main() -> None:
+        services: Services = app.state.services
+        await open_stores(services, Settings(responses_db=Path("memory")))
+        assert "batches" not in {task.get_name() for task in asyncio.all_tasks()}
+        await services.batches.aclose()
+        await services.responses.aclose()
+
+    asyncio.run(main())
+    assert not caplog.records

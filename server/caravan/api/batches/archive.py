@@ -119,13 +119,13 @@ class Store:
 
 
 class BatchArchive:
-    """Runs work on the store in its thread, of which each key has a share.
+    """Runs work on the store in its thread, of which each key has a share, if files and batches are served.
 
     Without a folder there is a temporary one, which ends with this. It is opened when it is first needed.
     """
 
     def __init__(self, folder: Path | None, max_bytes: int, *, is_served: bool = True) -> None:
-        self._is_served = is_served
+        self.is_served = is_served
         self._folder = folder
         self._max_bytes = max_bytes
         self._temporary: Path | None = None
@@ -134,8 +134,6 @@ class BatchArchive:
 
     async def open(self) -> None:
         """Open the store before it is needed; raises PlaceError where that cannot be done."""
-        if not self._is_served:
-            return
         await open_at(self._folder, self._thread, self._opened)
 
     async def do(self, work: Callable[[Store], T], owner: str = "") -> T:
@@ -144,7 +142,7 @@ class BatchArchive:
         Raises what it raises, StorageError in the place of the database's own errors, and NotServedError
         where files and batches are not served.
         """
-        if not self._is_served:
+        if not self.is_served:
             raise NotServedError(
                 "Files and batches are not served: several ingresses need 'batches_dir', a folder of all."
             )

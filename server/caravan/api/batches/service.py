@@ -65,7 +65,11 @@ class BatchService:
         self._is_stopped = False
 
     async def open(self) -> None:
-        """Open the store, and go on with what is unfinished; raises PlaceError where there can be none."""
+        """Open the store, and go on with what is unfinished, where batches are served. Raises PlaceError
+        where there can be no store.
+        """
+        if not self._archive.is_served:
+            return
         await self._archive.open()
         self._keeping = asyncio.create_task(self._keep(), name="batches")
 
