@@ -9,6 +9,7 @@ import pytest
 from caravan.config.engine_config import EngineConfig
 from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.llama import library
 from caravan.media.client import EncoderClient, EncoderStartError
 from caravan.models import CatalogError, model_specs, registry_of
 from caravan.models.hub.names import projector_of as pulled_along
@@ -16,7 +17,9 @@ from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec, load
 from caravan.models.local_models import stored_models
 from caravan.models.projector_names import best
+from caravan.models.projectors import EncoderStarter
 from caravan.sizing.sizes import resources, sizes_of
+from msgspec.structs import replace
 
 from tests.faults.process import child_pids, command_line, is_running
 from tests.tiny_model import EMBED, write_tiny_model
@@ -133,6 +136,30 @@ def test_the_memory_estimate_knows_it(tmp_path: Path) -> None:
     assert sizes.memory.projector > projector.stat().st_size
     assert without.memory.projector == 0
     assert sizes.memory.at_start - sizes.memory.projector == without.memory.at_start
+
+
+def test_engines_whose_encoder_is_elsewhere_take_images_and_need_no_memory_for_it(tmp_path: Path) -> None:
+    model, _ = write_tiny_pair(tmp_path, "llava")
+    engine = spec_of(model).make_engine()
+    assert isinstance(engine, AsyncEngine)
+    config = replace(engine.config, is_encoder_elsewhere=True)
+    assert config.has_projector
+    assert sizes_of(config, resources()).memory.projector == 0
+
+
+def test_an_encoder_without_gpu_uses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+
+    async def note(client: EncoderClient) -> None:
+        told.append(client._config.use_gpu)
+
+    monkeypatch.setattr(library, "has_gpu", lambda: True)
+    monkeypatch.setattr(EncoderClient, "start", note)
+    starter = spec_of(write_tiny_pair(tmp_path, "llava")[0]).start_encoder
+    assert isinstance(starter, EncoderStarter)
+    asyncio.run(starter())
+    asyncio.run(starter.without_gpu()())
+    assert told == [True, False]
 
 
 def test_fingerprints_know_its_content(tmp_path: Path) -> None:

@@ -40,15 +40,16 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     addresses of others on other machines, `host:port`, filled before GPUs of this one. `memory_budget` is
     how many bytes the engine may plan with, those of GPUs included; 0 is what is free.
     `draft_model_path` names a model that guesses, with as many cells; empty, there is none. The
-    projector of `projector_path` is in a process of its own, whose memory counts here. Without a
-    `disk_cache`, nothing is kept on the disk. `weights` and `context` are llama.cpp's own options. `adapters`
-    are names and files of LoRA adapters; of those that were added since the start, `added_adapters`, an
-    engine leaves out what it cannot load.
+    projector of `projector_path` is in a process of its own, whose memory counts here unless that
+    `is_encoder_elsewhere`, on another machine perhaps. Without a `disk_cache`, nothing is kept on the disk.
+    `weights` and `context` are llama.cpp's own options. `adapters` are names and files of LoRA adapters; of
+    those that were added since the start, `added_adapters`, an engine leaves out what it cannot load.
     """
 
     model_path: str
     draft_model_path: str = ""
     projector_path: str = ""
+    is_encoder_elsewhere: bool = False
     context_size: int = 0
     num_cells: int = 0
     num_host_cache_tokens: int | None = None

@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from caravan.config.engine_config import EngineConfig
 from caravan.config.media_options import MediaOptions
 from caravan.llama import library
@@ -53,6 +55,11 @@ class EncoderStarter:
         self._file = file
         self._options = options
         self._config = config
+
+    def without_gpu(self) -> "EncoderStarter":
+        """The same on processors, for who has no GPU to himself."""
+        config = msgspec.structs.replace(self._config, num_gpu_layers=0)
+        return EncoderStarter(self._file, config, self._options)
 
     async def __call__(self) -> EncoderClient | None:
         """The encoder; None where a projector was only found, and does not fit. Raises EncoderStartError."""

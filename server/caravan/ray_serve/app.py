@@ -61,7 +61,7 @@ def engine_configs(settings: Settings) -> dict[str, EngineConfig]:
     for spec in model_specs(settings, lambda config: config):  # type: ignore[arg-type, return-value]
         config = spec.make_engine()
         assert isinstance(config, EngineConfig)
-        found[spec.id] = config
+        found[spec.id] = msgspec.structs.replace(config, is_encoder_elsewhere=True)
     return found
 
 

@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from caravan.config.settings import Settings
 from caravan.models import ModelRegistry, ModelSpec, model_specs
+from caravan.models.projectors import EncoderStarter
 from caravan.observability import log_format
 from caravan.observability.tracing import open_tracing
 from caravan.ray_serve.actors import archive_of, ledger_of
@@ -78,7 +79,13 @@ class IngressApp:
 def _remote(spec: ModelSpec, handle: DeploymentHandle, root: bytes) -> ModelSpec:
     """A model whose engines are elsewhere; its vocabulary and its encoder are always there."""
     make_engine = partial(RemoteEngine, HandleReplicas(handle), root)
-    return dataclasses.replace(spec, make_engine=make_engine, preload=True, pinned=True)
+    starter = spec.start_encoder
+    if isinstance(starter, EncoderStarter):
+        # Ray hides no GPU from an actor that has reserved none: it may be a replica's.
+        starter = starter.without_gpu()
+    return dataclasses.replace(
+        spec, make_engine=make_engine, start_encoder=starter, preload=True, pinned=True
+    )
 
 
 @serve.ingress()

@@ -30,8 +30,8 @@ def bytes_of_files(config: EngineConfig) -> dict[str, int]:
 
 
 def projector_bytes(config: EngineConfig) -> int:
-    """Bytes of the encoder's process with its projector loaded, nothing being encoded; 0 without one."""
-    if not config.projector_path:
+    """Bytes of the encoder's process with its projector loaded, nothing being encoded; 0 without one here."""
+    if not config.projector_path or config.is_encoder_elsewhere:
         return 0
     try:
         size = os.stat(config.projector_path).st_size

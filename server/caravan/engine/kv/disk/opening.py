@@ -26,6 +26,7 @@ WITHOUT_EFFECT = frozenset(
         "model_path",
         "draft_model_path",
         "projector_path",
+        "is_encoder_elsewhere",
         "context_size",
         "num_cells",
         "num_window_cells",
