@@ -103,6 +103,18 @@ def test_what_a_dead_web_side_held_is_given_back() -> None:
     run(test)
 
 
+def test_one_that_is_asked_for_again_counts_once() -> None:
+    async def test(web: Web, _: Clock) -> None:
+        limited = key(concurrent_requests=1, requests_per_minute=3)
+        answers = [await web.book.enter("web", "first", limited) for _ in range(2)]
+        assert [answer.refusal for answer in answers] == [None, None]
+        assert answers[1].headers["x-ratelimit-remaining-requests"] == "2"
+        await web.book.leave("web", "first", 0)
+        assert (await web.book.enter("web", "second", limited)).refusal is None
+
+    run(test)
+
+
 def test_a_book_that_is_younger_than_a_request_lets_it_end() -> None:
     async def test(web: Web, clock: Clock) -> None:
         limited = key(tokens_per_minute=1000)

@@ -53,6 +53,10 @@ def test_options_without_effect_are_refused(name: str) -> None:
         RayOptions(settings={name: "1"}).server_settings()
 
 
+def test_the_time_of_a_body_is_the_web_sides() -> None:
+    assert RayOptions(settings={"body_seconds": 5}).server_settings().body_seconds == 5
+
+
 def test_wrong_options_of_the_server_are_told_by_name() -> None:
     with pytest.raises(ConfigurationError, match="context_sise"):
         RayOptions(settings={"context_sise": 5}).server_settings()

@@ -52,8 +52,10 @@ class LedgerBook:
         self._heard_at: dict[str, float] = {}
 
     async def enter(self, ingress: str, name: str, key: Key, is_background: bool = False) -> Answer:
-        """Admit a request of an ingress."""
+        """Admit a request of an ingress. One that is asked for again, its answer being lost, counts once."""
         await self.pulse(ingress)
+        if (held := self._of(ingress, name)) is not None:
+            return Answer(None, held.headers())
         try:
             admission = self._quotas.enter(key, is_background=is_background)
         except RateLimitError as error:

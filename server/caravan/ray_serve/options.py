@@ -21,7 +21,7 @@ RouterName = Literal["prefix", "round_robin", "power_of_two"]
 _OTHERS = {
     "Ray's proxy has the connections": (
         *("port", "tls_certificate", "tls_key", "max_connections", "idle_seconds"),
-        *("max_header_bytes", "head_seconds", "body_seconds", "write_seconds"),
+        *("max_header_bytes", "head_seconds", "write_seconds"),
     ),
     "each model has machines of its own": ("max_loaded", "model_stay_seconds"),
     "each engine tells the router by itself": ("kv_events", "kv_events_replay", "kv_events_name"),

@@ -50,7 +50,8 @@ class PrefixRouter(RequestRouter):
         result: Any,  # noqa: ANN401, ARG002 (Ray's)
     ) -> None:
         """Count on the request's prompt being there until it has ended."""
-        if (route := _route_of(pending_request)) is not None:
+        # One without tokens is about another, which goes on when this has ended.
+        if (route := _route_of(pending_request)) is not None and route.num_tokens:
             self._names[pending_request.metadata.internal_request_id] = route.request_id
             self._index.sent(route, replica_id.unique_id)
 
