@@ -104,12 +104,15 @@ class EngineHost:
 
     async def generate(self, data: bytes, route: Route) -> AsyncGenerator[bytes, None]:
         """Frames of a request for text, the last of which may be its failure."""
-        async with (
-            self._media.unpacked(data) as request,
-            contextlib.aclosing(self._frames(request, route)) as frames,
-        ):
-            async for frame in frames:
-                yield frame
+        unpacked = self._media.unpacked(data)
+        # Images are large, and an answer takes long.
+        del data
+        try:
+            async with unpacked as request, contextlib.aclosing(self._frames(request, route)) as frames:
+                async for frame in frames:
+                    yield frame
+        except CaravanError as error:
+            yield wire.encode(wire.failed(error))
 
     async def _frames(self, request: GenerationRequest, route: Route) -> AsyncGenerator[bytes, None]:
         num_known = BLOCK_SIZE * num_leading(route.block_hashes, self._blocks)
@@ -121,8 +124,6 @@ class EngineHost:
                 async for outputs in batches:
                     self._note(request, outputs)
                     yield wire.encode(wire.Stepped(outputs))
-        except CaravanError as error:
-            yield wire.encode(wire.failed(error))
         finally:
             self._meter.end(request.id)
             self._news.set()

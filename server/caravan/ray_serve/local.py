@@ -18,7 +18,8 @@ from caravan.models import CatalogError
 from caravan.ray_serve.options import RayOptions
 from caravan.runtime import signals
 
-# What crosses Ray's store between processes is small: frames, and prompts.
+# What crosses between processes: frames, prompts, and what encoders make of images, some 9 MB of each. What
+# finds no room in the store, Ray puts on the disk.
 _STORE_BYTES = 100_000_000
 _DEFAULT: dict[str, Any] = {
     "applications": [{"name": "caravan", "import_path": "caravan.ray_serve.app:build"}]

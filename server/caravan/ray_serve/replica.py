@@ -34,7 +34,10 @@ class EngineReplica:
 
     async def generate(self, data: bytes, route: Route) -> AsyncGenerator[bytes, None]:
         """Frames of a request for text."""
-        async with contextlib.aclosing(self._host.generate(data, route)) as frames:
+        generating = self._host.generate(data, route)
+        # As there.
+        del data
+        async with contextlib.aclosing(generating) as frames:
             async for frame in frames:
                 yield frame
 

@@ -62,10 +62,13 @@ class Update(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A request for text, with what the files hold that its images are in, by their paths."""
+    """A request for text, with what the files hold that its images are in, by their paths.
+
+    That is not copied when it is read: it keeps all that was sent.
+    """
 
     request: GenerationRequest
-    files: Mapping[str, bytes] = {}
+    files: Mapping[str, memoryview] = {}
 
 
 class Stepped(msgspec.Struct, frozen=True, tag=True):
