@@ -1,5 +1,5 @@
 // Markdown as elements: cut into blocks, of which only those that have changed are made anew, and made harmless.
-import { lexer, parser, use } from "../vendor/marked.js";
+import { lexer, parser, Tokenizer, use } from "../vendor/marked.js";
 import "../vendor/dompurify.js";
 import { html, memo, useMemo, useRef } from "../lib/preact.js";
 
@@ -22,8 +22,16 @@ function escaped(text) {
   return text.replace(/[&<>"]/g, (sign) => WRITTEN[sign]);
 }
 
-// HTML is shown as it was written, and pictures, which would be asked of others, as links.
+// HTML is shown as it was written, so that no tag changes what comes after it; and pictures, which would be asked of others, as links.
 use({
+  tokenizer: {
+    tag(source) {
+      const { inLink, inRawBlock } = this.lexer.state;
+      const token = Tokenizer.prototype.tag.call(this, source);
+      Object.assign(this.lexer.state, { inLink, inRawBlock });
+      return token;
+    },
+  },
   renderer: {
     html: ({ text }) => escaped(text),
     image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
@@ -59,13 +67,20 @@ function blocksOf(text, cut) {
   const clean = text.replace(/\r\n?/g, "\n");
   if (!clean.startsWith(cut.text)) Object.assign(cut, { text: "", blocks: [] });
   const rest = lexed(clean.slice(cut.text.length));
+  // A definition is of what stands anywhere in the text.
+  if (rest.some(({ type }) => type === "def")) return shown(cut.text ? lexed(clean) : rest);
   const all = [...cut.blocks, ...rest];
   const sure = rest.slice(0, -UNSURE);
   if (sure.length > 0) {
     cut.blocks = [...cut.blocks, ...sure];
     cut.text = clean.slice(0, cut.text.length + sure.reduce((length, { raw }) => length + raw.length, 0));
   }
-  return all.filter(({ type }) => type !== "space" && type !== "def");
+  return shown(all);
+}
+
+/** @param {Block[]} blocks */
+function shown(blocks) {
+  return blocks.filter(({ type }) => type !== "space" && type !== "def");
 }
 
 /** What is nested deeper than the parser can go is one block, which no parser knows. @param {string} text @returns {Block[]} */
@@ -78,7 +93,9 @@ function lexed(text) {
 }
 
 const BlockView = memo((/** @type {{ block: Block }} */ { block }) => {
-  const made = useMemo(() => purify.sanitize(written(block), RULES), [block.raw]);
+  // What a reference leads to stands elsewhere.
+  const whole = block.raw.includes("[") ? block : block.raw;
+  const made = useMemo(() => purify.sanitize(written(block), RULES), [whole]);
   return html`<div class="block" dangerouslySetInnerHTML=${{ __html: made }} />`;
 });
 
