@@ -210,7 +210,7 @@ def test_a_full_disk_costs_no_request_of_which_it_is_counted_what_it_used(
         assert num_complaints() == 1
         others.unlink()
         assert num_requests() == 4
-        assert "what keys use is written to" in server.output
+        wait_until(lambda: "what keys use is written to" in server.output)
         ask_once()
         assert (num_requests(), num_complaints()) == (5, 1)
 

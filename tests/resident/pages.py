@@ -16,7 +16,6 @@ NOT_RUN = {
     "make help": "a list for readers; what it lists is looked up in the Makefile",
     "make test": "runs this test",
     "make bench": "takes minutes",
-    "make gpu-check": "needs a GPU",
     "make lint": "the checks before the tests",
     "make types": "the checks before the tests",
     "make format": "changes the tree",
