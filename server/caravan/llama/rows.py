@@ -19,6 +19,8 @@ Ids = NDArray[np.int32]
 # A kernel that is asked for more, or of fewer, is no gain.
 MOST_LARGEST = 256
 _FEWEST_LOGITS = 1024
+# Weights that are added up at once in a long row, as rows.cpp has it, too.
+BLOCK = 512
 
 
 class _Draw(ctypes.Structure):
@@ -92,7 +94,7 @@ class RowDraw:
         native = _native()
         assert native is not None
         self._native = native
-        room = top_k or vocab_size // 512 + 1
+        room = top_k or vocab_size // BLOCK + 1
         self._ids: Ids = np.empty(top_k, np.int32)
         self.reached: NDArray[np.float64] = np.empty(room, np.float64)
         self._draw = _Draw(

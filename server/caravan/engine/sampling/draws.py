@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates, Floats
+from caravan.llama.rows import BLOCK
 
 _BIT = math.log(2)
 _MIROSTAT_M = 100
-# Weights that are added up at once in a long row.
-_BLOCK = 512
 # Beyond any vocabulary.
 _LOG_MANY = 30.0
 
@@ -68,19 +67,19 @@ def pick(weights: NDArray[np.floating], rng: random.Random) -> int:
     A long row is searched in two levels, its blocks and then one block, which saves adding it all up.
     """
     share = rng.random()
-    if len(weights) <= 2 * _BLOCK:
+    if len(weights) <= 2 * BLOCK:
         return _passed(weights.cumsum(dtype=np.float64), share)[0]
     block, share = _passed(reached_by_blocks(weights), share)
-    start = block * _BLOCK
-    place, _ = _passed(weights[start : start + _BLOCK].cumsum(dtype=np.float64), share)
+    start = block * BLOCK
+    place, _ = _passed(weights[start : start + BLOCK].cumsum(dtype=np.float64), share)
     return start + place
 
 
 def reached_by_blocks(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Running sums of the weights of a row, block after block."""
-    num_blocks = len(weights) // _BLOCK
-    masses = weights[: num_blocks * _BLOCK].reshape(num_blocks, _BLOCK).sum(axis=1)
-    tail = weights[num_blocks * _BLOCK :].sum()
+    num_blocks = len(weights) // BLOCK
+    masses = weights[: num_blocks * BLOCK].reshape(num_blocks, BLOCK).sum(axis=1)
+    tail = weights[num_blocks * BLOCK :].sum()
     return np.append(masses, tail).cumsum(dtype=np.float64)
 
 

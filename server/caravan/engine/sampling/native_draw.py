@@ -34,9 +34,9 @@ class NativeDraw:
 
 def native_draw(params: SamplingParams, vocab_size: int) -> NativeDraw | None:
     """Make the native draw of these parameters, if there is one."""
-    if not rows.has_kernel() or not _is_covered(params) or not _agrees():
-        return None
     stages = stage_names(params)
+    if not rows.has_kernel() or not _is_covered(params, stages) or not _agrees():
+        return None
     draw = rows.RowDraw(
         vocab_size,
         top_k=max(params.top_k, params.min_keep) if "top_k" in stages else 0,
@@ -48,8 +48,7 @@ def native_draw(params: SamplingParams, vocab_size: int) -> NativeDraw | None:
     return NativeDraw(draw)
 
 
-def _is_covered(params: SamplingParams) -> bool:
-    stages = stage_names(params)
+def _is_covered(params: SamplingParams, stages: list[str]) -> bool:
     is_usual = stages == ["temperature"] or (
         stages[0] == "top_k"
         and stages == [name for name in _COVERED if name in stages]
